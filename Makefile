@@ -3,37 +3,60 @@ PYTHON ?= python3
 PY     := .venv/bin/python
 export PYTHONWARNINGS ?= ignore::FutureWarning
 
+# Notebooks run in their own folders, so a relative folder of data sets is made absolute here
+ifneq ($(VAE_NBDEV_DATA),)
+override VAE_NBDEV_DATA := $(if $(filter /% ~%,$(VAE_NBDEV_DATA)),$(VAE_NBDEV_DATA),$(CURDIR)/$(VAE_NBDEV_DATA))
+export VAE_NBDEV_DATA
+endif
+
+help:                          ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
+
 demo: .venv/installed          ## train a first VAE, write its pictures to runs/demo
 	$(PY) -m vae_nbdev.demo
 
 test: .venv/installed          ## the notebooks as tests, then pytest
-	$(PY) -m pytest -q --version >/dev/null
 	.venv/bin/nbdev_test --n_workers 0 --timing
 	$(PY) -m pytest
 
-test-slow: .venv/installed     ## as test, and what takes minutes
+test-slow: .venv/installed     ## as test, with what takes many minutes
+	.venv/bin/nbdev_test --n_workers 0 --timing --flags slow
 	$(PY) -m pytest --slow
 
-export: .venv/installed        ## notebooks -> modules and README, notebooks cleaned
-	.venv/bin/nbdev_export && .venv/bin/nbdev_clean && $(PY) tools/readme.py
+export: .venv/installed        ## notebooks to modules and README, notebooks cleaned
+	.venv/bin/nbdev_clean
+	.venv/bin/nbdev_export
+	$(PY) tools/readme.py
 
-run: .venv/installed           ## execute notebooks in place: make run NB="nbs/data/*.ipynb"
-	$(PY) tools/run_nb.py $(NB) && .venv/bin/nbdev_clean
+check: .venv/installed         ## do modules, notebooks and README agree?
+	$(PY) tools/check_sync.py
 
-bench: .venv/installed         ## the data path beside fastai's own
+run: .venv/installed           ## execute notebooks and keep their outputs: make run NB="nbs/data/*.ipynb"
+	$(PY) tools/run_nb.py $(NB)
+	.venv/bin/nbdev_clean
+
+bench: .venv/installed         ## images a second of the data path, beside fastai's own
 	$(PY) benchmarks/data_path.py
 
-lab: .venv/installed           ## open the notebooks
-	.venv/bin/pip install -q jupyterlab && .venv/bin/jupyter lab nbs
+hooks: .venv/installed         ## merge notebooks cell by cell, and trust them after a pull
+	git config --local include.path ../.gitconfig
+	printf '#!/bin/sh\nexec .venv/bin/nbdev_trust\n' > "$$(git rev-parse --git-path hooks)/post-merge"
+	chmod +x "$$(git rev-parse --git-path hooks)/post-merge"
 
-.venv/installed: settings.ini setup.py constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3,10))' || { echo "Python 3.10 or newer is needed: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
-	@test -x $(PY) || $(PYTHON) -m venv .venv || { rm -rf .venv; echo "python3 cannot make a virtual environment: install its venv package (Debian: apt install python3-venv)"; exit 1; }
-	$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	@git rev-parse --git-dir >/dev/null 2>&1 && .venv/bin/nbdev_install_hooks || true
+lab: .venv/installed           ## open the notebooks
+	$(PY) -m pip install -q jupyterlab -c constraints.txt
+	.venv/bin/jupyter lab nbs
+
+.venv/installed: settings.ini setup.py pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3,10))' || \
+	  { echo "Python 3.10 or newer is needed, for example: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }
+	@$(PY) -m pip --version >/dev/null 2>&1 || { echo "Making .venv ..."; $(PYTHON) -m venv --clear .venv; } || \
+	  { rm -rf .venv; echo "$(PYTHON) cannot make a virtual environment: install its venv module (Debian, Ubuntu: apt install python3-venv)"; exit 1; }
+	@echo "Installing into .venv: a few minutes, and about 6 GB, the first time ..."
+	@$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-clean:                         ## remove what was built, keep runs/
-	rm -rf .venv build dist *.egg-info
+clean:                         ## remove what was built and installed, keep runs/
+	rm -rf .venv .venv-wheel build dist *.egg-info
 
-.PHONY: demo test test-slow export run bench lab clean
+.PHONY: help demo test test-slow export check run bench hooks lab clean

@@ -1,1 +1,21 @@
 __version__ = "0.1.0"
+
+from types import ModuleType as _Module
+
+from .data.pickles import *
+from .data.sources import *
+from .data.preprocess import *
+from .data.blocks import *
+from .models.latents import *
+from .models.likelihoods import *
+from .models.networks import *
+from .models.vae import *
+from .train.losses import *
+from .train.callbacks import *
+from .train.learner import *
+from .train.checkpoints import *
+from .analyse.evaluate import *
+from .analyse.plots import *
+
+# what the modules above call public, without the names of the modules themselves
+__all__ = [k for k,v in globals().items() if not (k.startswith('_') or isinstance(v, _Module))]

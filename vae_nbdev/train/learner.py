@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['fused_adam', 'vae_learner']
 
-# %% ../../nbs/train/02_learner.ipynb #72c1b68e
+# %% ../../nbs/train/02_learner.ipynb #3fe301fa
 import warnings, torch
 from functools import partial
 from fastcore.all import L, delegates
@@ -19,10 +19,10 @@ from ..models.likelihoods import *
 from .losses import *
 from .callbacks import *
 
-# %% ../../nbs/train/02_learner.ipynb #a443d93d
+# %% ../../nbs/train/02_learner.ipynb #eb336eb7
 fused_adam = partial(OptimWrapper, opt=torch.optim.AdamW, fused=True, weight_decay=0.)
 
-# %% ../../nbs/train/02_learner.ipynb #40adc58c
+# %% ../../nbs/train/02_learner.ipynb #adaed0d3
 def _check_fit(dls, model):
     "Complain where data and model do not belong together"
     if not isinstance(model, AutoEncoder): raise TypeError(f'vae_learner wants an `AutoEncoder` or a `VAE`, not {type(model).__name__}')

@@ -1,0 +1,81 @@
+"What `from vae_nbdev import *` gives, and that each name is explained."
+import ast, importlib, inspect, subprocess, sys
+from configparser import ConfigParser
+from pathlib import Path
+import pytest
+import vae_nbdev
+
+root = Path(__file__).parent.parent
+package = Path(vae_nbdev.__file__).parent
+modules = sorted('.'.join(f.relative_to(package).with_suffix('').parts) for f in package.rglob('*.py') if not f.name.startswith('_'))
+modules = [o for o in modules if o!='demo']                    # a program, not a part of the library
+
+def public(module): return importlib.import_module(f'vae_nbdev.{module}').__all__
+
+def star(*before):
+    "Names that the star import adds in a new process, after the statements `before`"
+    code = '\n'.join([*before, 'known = set(globals())', 'from vae_nbdev import *', 'print(*sorted(set(globals()) - known - {"known"}))'])
+    return subprocess.run([sys.executable, '-W', 'ignore', '-c', code], capture_output=True, text=True, check=True, cwd=root).stdout.split()
+
+def test_star_import_is_the_union_of_the_modules():
+    assert set(star())=={n for m in modules for n in public(m)}
+
+def test_star_import_leaves_other_names_alone():
+    "No public name is one of torch's or fastai's, so the order of star imports does not matter"
+    import torch, fastai.vision.all
+    names = set(vae_nbdev.__all__)
+    for o in (torch, torch.nn, fastai.vision.all):
+        theirs = set(getattr(o, '__all__', None) or (n for n in vars(o) if not n.startswith('_')))
+        ours = {n for n in names & theirs if getattr(o, n) is not getattr(vae_nbdev, n)}
+        assert not ours, f'{o.__name__} has these names too: {ours}'
+    assert not names & {'torch', 'nn', 'fastai', 'np', 'plt', 'Path', 'L', 'Learner', 'data', 'models', 'train', 'analyse', 'demo'}
+
+def test_public_names_are_ours():
+    for n in vae_nbdev.__all__:
+        o = getattr(vae_nbdev, n)
+        assert not n.startswith('_') and not inspect.ismodule(o)
+        if inspect.isclass(o) or inspect.isfunction(o): assert o.__module__.startswith('vae_nbdev.'), f'{n} is from {o.__module__}'
+
+def test_no_name_in_two_modules():
+    at = {}
+    for m in modules:
+        for n in public(m): at.setdefault(n, []).append(m)
+    assert not {n:ms for n,ms in at.items() if len(ms)>1}
+
+def test_version():
+    cfg = ConfigParser(delimiters=['=']); cfg.read(root/'settings.ini')
+    assert cfg['DEFAULT']['version']==vae_nbdev.__version__
+    assert f"## {vae_nbdev.__version__}" in (root/'CHANGELOG.md').read_text()
+
+# -- docstrings and docments, read from the source ---------------------------------------------------------------------
+
+def definitions(module):
+    "(name, node, lines of the source) of public functions, classes and methods, `@patch`ed ones too"
+    text = (package/f'{module.replace(".", "/")}.py').read_text()
+    def inner(nodes, prefix=''):
+        for o in nodes:
+            if not isinstance(o, (ast.FunctionDef, ast.ClassDef)) or (o.name.startswith('_') and o.name!='__init__'): continue
+            yield prefix+o.name,o
+            if isinstance(o, ast.ClassDef): yield from inner(o.body, f'{o.name}.')
+    return [(n,o,text.splitlines()) for n,o in inner(ast.parse(text).body)]
+
+@pytest.mark.parametrize('module', modules)
+def test_public_names_have_one_line_docstrings(module):
+    "All functions and classes; methods may do without, as those that override fastai's or torch's do"
+    bad = []
+    for name,o,_ in definitions(module):
+        doc = ast.get_docstring(o)
+        if '.' not in name and not doc: bad.append(f'{name}: no docstring')
+        if doc and '\n' in doc.strip(): bad.append(f'{name}: more than one line')
+    assert not bad
+
+@pytest.mark.parametrize('module', modules)
+def test_parameters_have_docments(module):
+    "A comment beside each parameter of a function or constructor, where there are two or more and no `@delegates` tells them"
+    bad = []
+    for name,o,lines in definitions(module):
+        if isinstance(o, ast.ClassDef) or ('.' in name and not name.endswith('__init__')): continue
+        if name.endswith('__init__') and any(ast.unparse(d).startswith('delegates(') for d in o.decorator_list): continue
+        args = [a for a in [*o.args.posonlyargs, *o.args.args, *o.args.kwonlyargs] if a.arg not in ('self', 'cls')]
+        if len(args)>1: bad += [f'{name}({a.arg})' for a in args if '#' not in lines[a.lineno-1]]
+    assert not bad
