@@ -3,10 +3,10 @@ import argparse, json, os, platform, statistics, time, warnings
 from pathlib import Path
 warnings.simplefilter('ignore', FutureWarning)
 import fastai, torch
+from fastai.data.core import ItemTransform
 from fastai.data.block import DataBlock, TransformBlock
 from fastai.vision.augment import IntToFloatTensor
 from fastai.vision.core import PILImageBW
-from fastai.vision.data import ImageBlock
 from vae_nbdev import *
 
 def random_images(n):
@@ -15,17 +15,22 @@ def random_images(n):
 
 def ours(images, bs): return image_dls(images, bs=bs, binarize='threshold', device='cpu').train
 
-def by_item(block, items, bs):
+class Pair(ItemTransform):
+    "(x,) to (x, x), for batches collated from items"
+    order = 100
+    def encodes(self, b): return b[0],b[0]
+
+def by_item(block, images, bs):
     "fastai's own loader: one image after another, then collated"
-    block = DataBlock(block, get_items=lambda o: o, splitter=lambda o: (list(range(len(o))), [0]))
-    return block.dataloaders(items, bs=bs, num_workers=0, device='cpu').train
+    block = DataBlock(block, getters=[lambda i: images[i]], splitter=lambda o: (o, o[:1]))
+    return block.dataloaders(range(len(images)), bs=bs, num_workers=0, device='cpu').train
 
 def tensor_items(images, bs):
-    return by_item(TransformBlock(batch_tfms=[ScaleImages(), Binarize(), PairWithSelf()]), list(images.train_images), bs)
+    return by_item(TransformBlock(batch_tfms=[ScaleImages(), Binarize(), Pair()]), images.train_images, bs)
 
-def pil_items(images, bs):
-    return by_item(ImageBlock(PILImageBW).__class__(type_tfms=PILImageBW.create, batch_tfms=[IntToFloatTensor(), Binarize(), PairWithSelf()],
-                   item_tfms=ImageBlock(PILImageBW).item_tfms), list(images.train_images[:,0].numpy()), bs)
+def pillow_items(images, bs):
+    block = TransformBlock(type_tfms=PILImageBW.create, batch_tfms=[IntToFloatTensor(), Binarize(), Pair()])   # `ImageBlock`, and a threshold
+    return by_item(block, images.train_images[:,0].numpy(), bs)
 
 class Bare:
     "The least that makes the same batches"
@@ -47,10 +52,10 @@ def check(dls):
         x,y = next(iter(dl))
         assert x.dtype==torch.float32 and x.shape[1:]==(1,28,28) and x.unique().tolist()==[0,1] and y.shape==x.shape, name
 
-def measure(n, n_pil, bs, repeats):
-    images,few = random_images(n),random_images(n_pil)
+def measure(n, n_pillow, bs, repeats):
+    images,few = random_images(n),random_images(n_pillow)
     dls = {'image_dls': ours(images, bs), 'fastai, tensors item by item': tensor_items(images, bs),
-           'fastai, ImageBlock through Pillow': pil_items(few, bs), 'bare torch loop': Bare(images, bs)}
+           'fastai, ImageBlock through Pillow': pillow_items(few, bs), 'bare torch loop': Bare(images, bs)}
     check(dls)
     rates = {name: [] for name in dls}
     for i in range(repeats+1):                                   # the first round is to warm up
@@ -71,13 +76,13 @@ if __name__=='__main__':
     p.add_argument('--repeats', type=int, default=7)
     p.add_argument('--out', type=Path, default='runs/bench/data_path.json')
     args = p.parse_args()
-    n,n_pil,bs,repeats = (1024, 256, 64, 2) if args.smoke else (60_000, 6_000, 256, args.repeats)
-    res = summary(measure(n, n_pil, bs, repeats))
+    n,n_pillow,bs,repeats = (1024, 256, 64, 2) if args.smoke else (60_000, 6_000, 256, args.repeats)
+    res = summary(measure(n, n_pillow, bs, repeats))
     print(f'{n:,} images 1 x 28 x 28, batches of {bs}: gather, scale, threshold. Median of {repeats}, on {os.cpu_count()} cores, {torch.get_num_threads()} threads')
     print(f'{"":36}{"images/s":>12}{"smallest":>12}{"largest":>12}{"image_dls is":>15}')
     for name,r in res.items(): print(f'{name:36}{r["median"]:>12,.0f}{r["min"]:>12,.0f}{r["max"]:>12,.0f}{r["ratio"]:>13.2f} x')
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    about = dict(n=n, n_pil=n_pil, batch_size=bs, cores=os.cpu_count(), threads=torch.get_num_threads(), python=platform.python_version(),
+    about = dict(n=n, n_pillow=n_pillow, batch_size=bs, cores=os.cpu_count(), threads=torch.get_num_threads(), python=platform.python_version(),
                  torch=torch.__version__, fastai=fastai.__version__, machine=platform.machine())
     args.out.write_text(json.dumps(about | dict(results=res), indent=1))
     print(f'written: {args.out}')

@@ -1,5 +1,5 @@
 "What `from vae_nbdev import *` gives, and that each name is explained."
-import ast, importlib, inspect, subprocess, sys
+import ast, importlib, inspect, json, subprocess, sys
 from configparser import ConfigParser
 from pathlib import Path
 import pytest
@@ -79,3 +79,12 @@ def test_parameters_have_docments(module):
         args = [a for a in [*o.args.posonlyargs, *o.args.args, *o.args.kwonlyargs] if a.arg not in ('self', 'cls')]
         if len(args)>1: bad += [f'{name}({a.arg})' for a in args if '#' not in lines[a.lineno-1]]
     assert not bad
+
+# -- benchmark -----------------------------------------------------------------------------------------------------------
+
+def test_benchmark_runs(tmp_path):
+    out = tmp_path/'bench.json'
+    subprocess.run([sys.executable, '-W', 'ignore', root/'benchmarks'/'data_path.py', '--smoke', '--out', out], check=True,
+                   capture_output=True, cwd=root)
+    res = json.loads(out.read_text())['results']
+    assert len(res)==4 and all(0<r['min']<=r['median']<=r['max'] and r['ratio']>0 for r in res.values())

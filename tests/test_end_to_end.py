@@ -1,0 +1,122 @@
+"A user's whole way, the README's promises, and wrong inputs along it"
+import json, subprocess, sys
+from pathlib import Path
+import pytest, torch
+from matplotlib.figure import Figure
+from torch import nn
+from vae_nbdev import *
+from vae_nbdev.demo import run_demo
+
+@pytest.fixture(scope='module')
+def dls(): return image_dls('digits', size=28, bs=100, binarize='threshold', steps=40)
+
+@pytest.fixture(scope='module')
+def learn(dls):
+    torch.manual_seed(0)
+    learn = vae_learner(dls, SmallDenseVAE(dls.image_shape, latent_dim=4), likelihood='bernoulli', beta=1., cbs=BetaWarmup())
+    with learn.no_bar(), learn.no_logging(): learn.fit(7, 1e-3)
+    return learn
+
+def test_issue_example(learn, tmp_path):
+    for f in (learn.plot_reconstructions(), learn.plot_samples(grid_size=16), learn.plot_traversal(axis=3, start=-3, stop=3)): assert isinstance(f, Figure)
+    save_vae(learn, tmp_path/'runs/mnist')
+    vae = load_vae(tmp_path/'runs/mnist')
+    assert vae.sample(64).shape==(64,1,28,28)
+
+class MyVAE(VAE):
+    def _encoder(self): return nn.Sequential(nn.Flatten(), nn.Linear(784, 420), nn.ReLU(), nn.Linear(420, 37), nn.Dropout(.5))
+    def _decoder(self): return nn.Sequential(nn.Linear(self.latent_dim, 200), nn.ReLU(), nn.BatchNorm1d(200))
+
+def test_own_architecture(dls):
+    learn = vae_learner(dls, MyVAE(dls.image_shape, 5), cbs=[BetaWarmup(by='batch')])
+    with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(2, 1e-3)
+    x = dls.one_batch()[0]
+    m = learn.model.train()
+    a,b = m.reconstruct(x[:4]),m.reconstruct(x)[:4]           # evaluation mode: neither dropout nor the batch matters
+    assert torch.allclose(a, b, atol=1e-5) and m.training
+    assert torch.isfinite(m.log_weights(x, 3)).all()
+
+def test_learning_beats_pca(learn):
+    e = evaluate(learn)
+    assert e.mse['test'] < e.pca_mse['test']                  # four latents against four components
+    assert e.kl['test'] < 40                                  # and no autoencoder in disguise
+
+def test_warmup_survives_an_interrupted_fit(dls):
+    class Stop(Exception): pass
+    from fastai.callback.core import Callback
+    class Interrupt(Callback):
+        def after_epoch(self):
+            if self.epoch==1: raise Stop
+    learn = vae_learner(dls, SmallDenseVAE(dls.image_shape, 2), beta=4., cbs=[BetaWarmup()])
+    with learn.no_bar(), learn.no_logging():
+        with pytest.raises(Stop): learn.fit(7, cbs=Interrupt())
+        learn.fit(7)
+    assert [round(v[4], 4) for v in learn.recorder.values] == [0, 1.3333, 2.6667, 4, 4, 4, 4]
+
+def test_get_preds_and_unreduced_loss(learn, dls):
+    with learn.no_bar(): preds,targs,losses = learn.get_preds(dl=split_dl(dls, 'test'), with_loss=True)
+    n = len(dls.images.test_images)
+    assert preds[0].shape==targs.shape==(n,1,28,28) and preds[1].shape==(n,1) and losses.shape==(n,)
+
+def test_epoch_loss_is_elbo_of_whole_validation(learn, dls):
+    e = evaluate(learn, 'test')
+    assert abs(learn.validate()[1]-e.nll.item()) < .5
+
+def test_labels_stay_with_their_images(tmp_path):
+    "The original shuffled test images and test labels with different seeds"
+    x = torch.arange(200, dtype=torch.uint8)[:,None,None,None].expand(200,1,8,8).contiguous()
+    y = torch.arange(200)
+    images = Images(x[:150], x[150:], y[:150], y[150:], name='aligned')
+    write_images(images, tmp_path/'a.npz')
+    dls = image_dls(tmp_path/'a.npz', bs=10, valid_pct=.2)
+    for split in ('train', 'valid', 'test'):
+        pix = (split_images(dls, split)[:,0,0,0]*255).round().long()
+        assert (pix==getattr(dls.images, f'{split}_labels')).all()
+
+def test_loaded_elsewhere_only_if_importable(tmp_path):
+    "A model of this file's class: another process has not seen it"
+    save_vae(MyVAE((1,28,28), 3), tmp_path/'mine')
+    code = f"from vae_nbdev import *\ntry: load_vae({str(tmp_path/'mine')!r})\nexcept CheckpointError as e: print('refused:', e)"
+    out = subprocess.run([sys.executable, '-W', 'ignore', '-c', code], capture_output=True, text=True, cwd=tmp_path)
+    assert 'refused:' in out.stdout and 'cannot be imported here' in out.stdout, out.stderr
+    recipe = json.loads((tmp_path/'mine/vae.json').read_text())
+    (tmp_path/'mymodule.py').write_text('from torch import nn\nfrom vae_nbdev import VAE\n' + 'class MyVAE(VAE):\n'
+        '    def _encoder(self): return nn.Sequential(nn.Flatten(), nn.Linear(784, 420), nn.ReLU(), nn.Linear(420, 37), nn.Dropout(.5))\n'
+        '    def _decoder(self): return nn.Sequential(nn.Linear(self.latent_dim, 200), nn.ReLU(), nn.BatchNorm1d(200))\n')
+    (tmp_path/'mine/vae.json').write_text(json.dumps(recipe | dict(model='mymodule.MyVAE')))
+    code = f"from vae_nbdev import *\nprint(type(load_vae({str(tmp_path/'mine')!r})).__module__)"
+    out = subprocess.run([sys.executable, '-W', 'ignore', '-c', code], capture_output=True, text=True, cwd=tmp_path)
+    assert out.stdout.strip()=='mymodule', out.stderr
+
+def test_demo(tmp_path):
+    res = run_demo(tmp_path/'demo', epochs=1, n_per_family=60)
+    for nm in ('reconstructions.png', 'samples.png', 'loss.png', 'metrics.json', 'weights.safetensors', 'vae.json'): assert (tmp_path/'demo'/nm).stat().st_size>300
+    assert {'elbo','nll','kl','mse','pca_mse'} <= res['evaluation'][1].keys()
+
+def test_save_leaves_the_old_model_when_it_fails(learn, tmp_path, monkeypatch):
+    save_vae(learn, tmp_path/'m'); before = (tmp_path/'m/weights.safetensors').read_bytes()
+    def full(*a): raise OSError(28, 'No space left on device')
+    monkeypatch.setattr('os.fsync', full)
+    with pytest.raises(OSError): save_vae(SmallDenseVAE((1,28,28), 9), tmp_path/'m')
+    assert (tmp_path/'m/weights.safetensors').read_bytes()==before and sorted(o.name for o in (tmp_path/'m').iterdir())==['vae.json', 'weights.safetensors']
+    assert load_vae(tmp_path/'m').latent_dim==4
+
+@pytest.mark.parametrize('call,error,words', [
+    (lambda d: DenseVAE(28*28), ValueError, 'channels, height, width'),
+    (lambda d: DenseVAE(d.image_shape, latent_dim=2.5), ValueError, 'whole number'),
+    (lambda d: DenseVAE(d.image_shape, likelihood='gauss'), ValueError, 'choose one of'),
+    (lambda d: DenseVAE(d.image_shape, likelihood='normal', noise=-1), ValueError, 'above 0'),
+    (lambda d: DenseVAE(d.image_shape, latents=4), TypeError, 'latents'),
+    (lambda d: vae_learner(d, DenseVAE((3,32,32))), ValueError, 'dls.image_shape'),
+    (lambda d: vae_learner(d, DenseVAE(d.image_shape), beta=-1), ValueError, '0 or more'),
+    (lambda d: image_dls('mnits'), DatasetError, 'mnist'),
+    (lambda d: image_dls('no/such/file.pkl'), FileNotFoundError, 'file.pkl'),
+    (lambda d: image_dls('digits', binarize='treshold'), ValueError, 'threshold'),
+    (lambda d: image_dls('digits', whiten=-1), ValueError, 'above 0'),
+    (lambda d: BetaWarmup(frac=0), ValueError, 'share'),
+    (lambda d: load_vae('nowhere/at/all'), FileNotFoundError, 'no saved model'),
+    (lambda d: save_vae(nn.Linear(1,1), 'x'), TypeError, 'Linear')])
+def test_wrong_input(call, error, words, dls, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error, match=words): call(dls)
+    assert not list(tmp_path.iterdir())
