@@ -16,11 +16,11 @@ demo: .venv/installed          ## train a first VAE, write its pictures to runs/
 	$(PY) -m vae_nbdev.demo
 
 test: .venv/installed          ## the notebooks as tests, then pytest
-	.venv/bin/nbdev_test --n_workers 0 --timing
+	.venv/bin/nbdev_test --n_workers 0 --timing --do_print
 	$(PY) -m pytest
 
 test-slow: .venv/installed     ## as test, with what takes many minutes
-	.venv/bin/nbdev_test --n_workers 0 --timing --flags slow
+	.venv/bin/nbdev_test --n_workers 0 --timing --do_print --flags slow
 	$(PY) -m pytest --slow
 
 export: .venv/installed        ## notebooks to modules and README, notebooks cleaned

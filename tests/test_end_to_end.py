@@ -46,7 +46,7 @@ def test_warmup_survives_an_interrupted_fit(dls):
     from fastai.callback.core import Callback
     class Interrupt(Callback):
         def after_epoch(self):
-            if self.epoch==1: raise Stop
+            if self.epoch==1: raise Stop('now')
     learn = vae_learner(dls, SmallDenseVAE(dls.image_shape, 2), beta=4., cbs=[BetaWarmup()])
     with learn.no_bar(), learn.no_logging():
         with pytest.raises(Stop): learn.fit(7, cbs=Interrupt())
