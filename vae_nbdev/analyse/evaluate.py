@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['split_dl', 'split_images', 'pca_error', 'evaluate']
 
-# %% ../../nbs/analyse/00_evaluate.ipynb #9ea904aa
+# %% ../../nbs/analyse/00_evaluate.ipynb #a7917975
 import pandas as pd, torch
 from sklearn.decomposition import PCA
 from fastai.data.core import DataLoaders
@@ -13,7 +13,7 @@ from fastai.learner import Learner
 from torch import Tensor
 from ..data.blocks import *
 
-# %% ../../nbs/analyse/00_evaluate.ipynb #2730775a
+# %% ../../nbs/analyse/00_evaluate.ipynb #0c50e330
 def split_dl(
     dls:DataLoaders, # From `image_dls`, or any with a train and a valid loader
     split:str='test', # 'train', 'valid' or 'test'; where there is no test loader, 'test' is the last one
@@ -23,11 +23,14 @@ def split_dl(
     dl = dls.loaders[-1] if split=='test' else getattr(dls, split)
     return dl.new(shuffle=False, drop_last=False, steps=None)
 
-def split_images(dls:DataLoaders, split:str='test') -> Tensor:
-    "All images of a split as the network sees them: N x C x H x W"
+def split_images(
+    dls:DataLoaders, # From `image_dls`
+    split:str='test', # 'train', 'valid' or 'test'
+) -> Tensor: # N x C x H x W
+    "All images of a split, in order, as the network sees them"
     return torch.cat([x for x,_ in split_dl(dls, split)])
 
-# %% ../../nbs/analyse/00_evaluate.ipynb #eddd2116
+# %% ../../nbs/analyse/00_evaluate.ipynb #9c645353
 def pca_error(
     dls:DataLoaders, # Components are fitted on its training split
     n_components:int, # As many as the model has latents
@@ -38,7 +41,7 @@ def pca_error(
     pca = PCA(n_components, svd_solver='covariance_eigh').fit(train)
     return float(((pca.inverse_transform(pca.transform(x)) - x)**2).mean())
 
-# %% ../../nbs/analyse/00_evaluate.ipynb #4e1ff2f3
+# %% ../../nbs/analyse/00_evaluate.ipynb #0eeee0c0
 def evaluate(
     learn:Learner, # From `vae_learner`
     splits=('train', 'test'), # Which splits, a row each

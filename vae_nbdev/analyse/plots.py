@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['NotebookFigure']
 
-# %% ../../nbs/analyse/01_plots.ipynb #92c662bf
+# %% ../../nbs/analyse/01_plots.ipynb #4d80a97b
 import math, matplotlib.pyplot as plt, torch
 from io import BytesIO
 from pathlib import Path
@@ -19,7 +19,7 @@ from ..models.latents import *
 from ..models.vae import *
 from .evaluate import *
 
-# %% ../../nbs/analyse/01_plots.ipynb #75321131
+# %% ../../nbs/analyse/01_plots.ipynb #c2a89c9e
 class NotebookFigure(Figure):
     "A figure that a notebook shows once, wherever in a cell it is made"
     def _ipython_display_(self):
@@ -61,7 +61,7 @@ def _decoded(model, z, owner):
     x = model.likelihood.mean(model.decode(z.to(next(model.parameters()).device)))
     return owner.dls.train.decode_images(x) if isinstance(owner, Learner) else x.clamp(0, 1).cpu()
 
-# %% ../../nbs/analyse/01_plots.ipynb #490b5af5
+# %% ../../nbs/analyse/01_plots.ipynb #2ec0ac57
 @patch
 def plot_reconstructions(self:Learner,
     n:int=10, # Images of each split
@@ -76,7 +76,7 @@ def plot_reconstructions(self:Learner,
         _sheet(ax, torch.cat([dl.decode_images(x), dl.decode_images(r)]), len(x), f'{split}: originals, reconstructions below (MSE {(x-r).square().mean():.4f})')
     return _finish(fig, save)
 
-# %% ../../nbs/analyse/01_plots.ipynb #b2473f8e
+# %% ../../nbs/analyse/01_plots.ipynb #fa075907
 @patch
 def plot_samples(self:Learner|VAE,
     grid_size:int=8, # Images a side
@@ -99,7 +99,7 @@ def _plot_hist(ax, x, owner):
         ax.hist(d.flatten(), 50, (0, 1), density=True, histtype='step', color='k', label='test images')
     ax.set(xlabel='pixel value', ylabel='density', yscale='log', title='Pixel values'); ax.legend()
 
-# %% ../../nbs/analyse/01_plots.ipynb #ab604e4d
+# %% ../../nbs/analyse/01_plots.ipynb #28bc4e3b
 @patch
 def plot_traversal(self:Learner|VAE,
     axis:int=0, # Which latent
@@ -117,7 +117,7 @@ def plot_traversal(self:Learner|VAE,
     fig,ax = _subplots(figsize=(.75*n, 1.4))
     _sheet(ax, _decoded(model, z, self), n, f'Latent {axis} from {start:g} to {stop:g}')
     step = model.image_shape[2]+1
-    ax.set_xticks([step*(i+.5) for i in range(n)], [f'{v:.1f}' for v in z[:,axis]])
+    ax.set_xticks([step*(i+.5) for i in range(n)], [f'{v+0.:.1f}' for v in z[:,axis].round(decimals=1).tolist()])
     return _finish(fig, save)
 
 @inference
@@ -125,7 +125,7 @@ def _start(model, x):
     "Latents to start from: 1 x latent_dim"
     return torch.zeros(1, model.latent_dim) if x is None else model.encode(x[None].to(next(model.parameters()).device)).mean.cpu()
 
-# %% ../../nbs/analyse/01_plots.ipynb #cfe88455
+# %% ../../nbs/analyse/01_plots.ipynb #55802d85
 def _planar(model):
     if model.latent_dim!=2: raise ValueError(f'The latent plane needs a model of 2 latents; this one has {model.latent_dim}: see plot_traversal')
 
@@ -143,7 +143,7 @@ def plot_manifold(self:Learner|VAE,
     ax.set(xlabel=f'latent 0, from {q[0]:.1f} to {q[-1]:.1f}', ylabel=f'latent 1, from {q[0]:.1f} to {q[-1]:.1f}')
     return _finish(fig, save)
 
-# %% ../../nbs/analyse/01_plots.ipynb #c30eac41
+# %% ../../nbs/analyse/01_plots.ipynb #c8486f68
 def _labels(dls, split):
     "Labels and names of a split, or None, None"
     images = getattr(dls, 'images', None)
@@ -178,7 +178,7 @@ def plot_latent_scatter(self:Learner,
     ax.set(xlabel=f'latent {axes[0]} (posterior mean)', ylabel=f'latent {axes[1]} (posterior mean)', title=f'Where {split} images lie'); ax.set_aspect('equal', 'datalim')
     return _finish(fig, save)
 
-# %% ../../nbs/analyse/01_plots.ipynb #91649856
+# %% ../../nbs/analyse/01_plots.ipynb #03ade9ec
 @patch
 def plot_latent_stats(self:Learner,
     split:str='test', # 'train', 'valid' or 'test'
@@ -197,7 +197,7 @@ def plot_latent_stats(self:Learner,
     for ax in (a, b): ax.xaxis.get_major_locator().set_params(integer=True)
     return _finish(fig, save)
 
-# %% ../../nbs/analyse/01_plots.ipynb #1158ba5d
+# %% ../../nbs/analyse/01_plots.ipynb #98ee940c
 @patch
 def plot_losses(self:Learner,
     save=None, # File to write

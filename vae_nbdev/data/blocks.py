@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PairWithSelf', 'ImageDL', 'ImagesBlock', 'image_dls']
 
-# %% ../../nbs/data/03_blocks.ipynb #ae1ff7f9
+# %% ../../nbs/data/03_blocks.ipynb #45ea7ca6
 import math, torch
 from torch import Tensor
 from fastcore.all import L, merge, delegates, listify
@@ -16,13 +16,13 @@ from .pickles import *
 from .sources import *
 from .preprocess import *
 
-# %% ../../nbs/data/03_blocks.ipynb #fc5c8d2d
+# %% ../../nbs/data/03_blocks.ipynb #5d06a37a
 class PairWithSelf(Transform):
     "x to (x, x): input and target"
     order = 100
     def encodes(self, x): return x,x
 
-# %% ../../nbs/data/03_blocks.ipynb #2b49f962
+# %% ../../nbs/data/03_blocks.ipynb #cb2151ed
 class ImageDL(TfmdDL):
     "Batches `(x, x)` gathered from a uint8 tensor of images"
     def __init__(self,
@@ -50,6 +50,10 @@ class ImageDL(TfmdDL):
         if self.device is not None and self.images.device!=self.device: self.images = self.images.to(self.device)
         for idxs in torch.tensor(list(samps), device=self.images.device).split(self.bs):
             if len(idxs)==self.bs or not self.drop_last: yield self.images[idxs]
+
+    def before_iter(self):
+        super().before_iter()
+        if not self.shuffle: self.after_batch.split_idx = 1                   # in order, for evaluation: nothing random
 
     def new(self, dataset=None, cls=None, **kwargs):
         return super().new(dataset, cls, **merge(dict(steps=self.steps), kwargs))
@@ -79,14 +83,14 @@ class ImageDL(TfmdDL):
         x = self.decode_images((self.one_batch() if b is None else b)[0][:max_n])
         show_images(x.expand(-1, 3, -1, -1), nrows=nrows or math.ceil(len(x)**.5), **kwargs)
 
-# %% ../../nbs/data/03_blocks.ipynb #3f0b9473
+# %% ../../nbs/data/03_blocks.ipynb #d9694c2c
 def ImagesBlock(
     batch_tfms:list=None, # Batch transforms between scaling and pairing
 ) -> TransformBlock:
     "Images in memory, N x C x H x W, for a `DataBlock`"
     return TransformBlock(batch_tfms=[ScaleImages(), *listify(batch_tfms), PairWithSelf()], dl_type=ImageDL)
 
-# %% ../../nbs/data/03_blocks.ipynb #19a7b4c5
+# %% ../../nbs/data/03_blocks.ipynb #e0caa63e
 def _holdout(images, pct, seed):
     "`images` with `pct` of its training images moved to a validation split"
     if not 0<pct<1: raise ValueError(f'valid_pct is a share between 0 and 1, not {pct}')

@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['Likelihood', 'BernoulliLikelihood', 'NormalLikelihood', 'NormalDiagLikelihood', 'make_likelihood']
 
-# %% ../../nbs/models/01_likelihoods.ipynb #d16ba677
+# %% ../../nbs/models/01_likelihoods.ipynb #355c0811
 import math, torch
 from torch import nn, Tensor
 from torch.nn import functional as F
 from .latents import soft_bound
 
-# %% ../../nbs/models/01_likelihoods.ipynb #7f5e76a1
+# %% ../../nbs/models/01_likelihoods.ipynb #61d94923
 class Likelihood(nn.Module):
     "p(x|z) of images `image_shape`; subclasses give `log_prob`, `mean` and `sample`"
     n_params = 1 # Decoder outputs a channel
@@ -32,24 +32,28 @@ class Likelihood(nn.Module):
         "Pixels drawn from p(x|z): B x C x H x W"
         raise NotImplementedError
 
+    def params_for(self, mean:Tensor) -> Tensor:
+        "Parameters whose expected image is `mean`, or None where that is not known"
+
     @property
     def recipe(self) -> dict:
-        "What `make_likelihood` needs to build it again"
-        raise NotImplementedError
+        "What `make_likelihood` needs to build it again; without it a model cannot be saved"
+        raise NotImplementedError(f'{type(self).__name__} has no `recipe`')
 
-# %% ../../nbs/models/01_likelihoods.ipynb #8d9bd5f5
+# %% ../../nbs/models/01_likelihoods.ipynb #85ee3084
 class BernoulliLikelihood(Likelihood):
     "Binary pixels; the decoder gives logits"
     def log_prob(self, params, x):
         return -F.binary_cross_entropy_with_logits(params, x, reduction='none').flatten(1).sum(1)
 
     def mean(self, params): return params.sigmoid()
+    def params_for(self, mean): return torch.logit(mean, eps=1e-3)
     def sample(self, params): return torch.bernoulli(params.sigmoid())
 
     @property
     def recipe(self): return dict(likelihood='bernoulli')
 
-# %% ../../nbs/models/01_likelihoods.ipynb #2bc12b35
+# %% ../../nbs/models/01_likelihoods.ipynb #aee79be2
 _half_log_2pi = .5*math.log(2*math.pi)
 
 class NormalLikelihood(Likelihood):
@@ -90,12 +94,13 @@ class NormalLikelihood(Likelihood):
         return best
 
     def mean(self, params): return params
+    def params_for(self, mean): return mean
     def sample(self, params): return params + self.sigma*torch.randn_like(params)
 
     @property
     def recipe(self): return dict(likelihood='normal', noise=self.noise)
 
-# %% ../../nbs/models/01_likelihoods.ipynb #366854e0
+# %% ../../nbs/models/01_likelihoods.ipynb #50b92918
 class NormalDiagLikelihood(Likelihood):
     "Pixels with Gaussian noise, its deviation learned for each pixel"
     def __init__(self,
@@ -121,12 +126,13 @@ class NormalDiagLikelihood(Likelihood):
         return -(.5*(x-params).square()*torch.exp(-self.logvar) + .5*self.logvar + _half_log_2pi).flatten(1).sum(1)
 
     def mean(self, params): return params
+    def params_for(self, mean): return mean
     def sample(self, params): return params + self.sigma*torch.randn_like(params)
 
     @property
     def recipe(self): return dict(likelihood='normal_diag', noise=self.noise)
 
-# %% ../../nbs/models/01_likelihoods.ipynb #59e615e9
+# %% ../../nbs/models/01_likelihoods.ipynb #f7f224a0
 _likelihoods = dict(bernoulli=BernoulliLikelihood, binary=BernoulliLikelihood, normal=NormalLikelihood, normal_diag=NormalDiagLikelihood)
 
 def make_likelihood(

@@ -6,24 +6,24 @@
 __all__ = ['he_init', 'LatentLinear', 'dense_layers', 'dense_encoder', 'dense_decoder', 'conv2x2', 'conv_encoder', 'conv_decoder',
            'small_conv_encoder', 'small_conv_decoder']
 
-# %% ../../nbs/models/02_networks.ipynb #0a8ecefa
+# %% ../../nbs/models/02_networks.ipynb #4c9e3a0a
 import math, torch
 from torch import nn
 
-# %% ../../nbs/models/02_networks.ipynb #9d0f126e
+# %% ../../nbs/models/02_networks.ipynb #a4092810
 def he_init(net:nn.Module) -> nn.Module:
     "`net` with weights from N(0, 2/n_in), biases as they were"
     for l in net.modules():
         if isinstance(l, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)): nn.init.kaiming_normal_(l.weight, nonlinearity='relu')
     return net
 
-# %% ../../nbs/models/02_networks.ipynb #c561cbf3
+# %% ../../nbs/models/02_networks.ipynb #119ecc8b
 class LatentLinear(nn.Linear):
     "A linear layer that reads latents in full precision, also under autocast"
     def forward(self, z):
         with torch.autocast(z.device.type, enabled=False): return super().forward(z)
 
-# %% ../../nbs/models/02_networks.ipynb #e8738ffb
+# %% ../../nbs/models/02_networks.ipynb #204cf3bc
 def dense_layers(
     n_in:int, # Width of the input
     widths:tuple, # Widths of the layers
@@ -34,9 +34,11 @@ def dense_layers(
 def dense_encoder(
     image_shape:tuple, # C x H x W
     widths:tuple=(1024,512,512,256,256), # Widths of the layers
+    dropout:float=0., # Share of the pixels blanked in training
 ) -> nn.Sequential:
     "Images, flattened, through linear layers"
-    return he_init(nn.Sequential(nn.Flatten(), *dense_layers(math.prod(image_shape), widths)))
+    blank = [nn.Dropout(dropout)] if dropout else []
+    return he_init(nn.Sequential(nn.Flatten(), *blank, *dense_layers(math.prod(image_shape), widths)))
 
 def dense_decoder(
     latent_dim:int, # Number of latents
@@ -46,7 +48,7 @@ def dense_decoder(
     first,*rest = widths
     return he_init(nn.Sequential(LatentLinear(latent_dim, first), nn.ReLU(), *dense_layers(first, rest)))
 
-# %% ../../nbs/models/02_networks.ipynb #b1a216db
+# %% ../../nbs/models/02_networks.ipynb #b3bfb71e
 def conv2x2(
     n_in:int, # Channels in
     n_out:int, # Channels out
@@ -81,7 +83,7 @@ def conv_decoder(
         layers += [conv2x2(n_in, n_out), nn.PReLU()]
     return he_init(nn.Sequential(*layers))
 
-# %% ../../nbs/models/02_networks.ipynb #f860b53e
+# %% ../../nbs/models/02_networks.ipynb #f1cbea10
 def small_conv_encoder(
     image_shape:tuple, # C x H x W, at least 8 x 8
     channels:tuple=(256,128,128), # Channels of the 2 x 2 convolutions, each followed by 2 x 2 max pooling

@@ -6,7 +6,7 @@
 __all__ = ['inference', 'AutoEncoder', 'VAE', 'DenseNets', 'DenseAutoEncoder', 'DenseVAE', 'SmallDenseVAE', 'ConvNets',
            'ConvAutoEncoder', 'ConvVAE', 'SmallConvVAE']
 
-# %% ../../nbs/models/03_vae.ipynb #5c79163a
+# %% ../../nbs/models/03_vae.ipynb #8a6f257a
 import inspect, math, torch
 from functools import wraps
 from fastcore.basics import patch, store_attr
@@ -17,7 +17,7 @@ from .latents import *
 from .likelihoods import *
 from .networks import *
 
-# %% ../../nbs/models/03_vae.ipynb #65a4e2b0
+# %% ../../nbs/models/03_vae.ipynb #246df62b
 def inference(f):
     "Decorator of methods: run in evaluation mode and without gradients, then go back to the mode before"
     @wraps(f)
@@ -29,7 +29,7 @@ def inference(f):
         finally: self.train(training)
     return _inner
 
-# %% ../../nbs/models/03_vae.ipynb #35e16393
+# %% ../../nbs/models/03_vae.ipynb #2ea2e741
 def _bound(f, *args, **kwargs):
     "Arguments of a call of `f` by name, without `self`"
     bound = inspect.signature(f).bind_partial(*args, **kwargs).arguments
@@ -45,7 +45,7 @@ def _checked_dim(d):
     if not isinstance(d, int) or d<1: raise ValueError(f'latent_dim is a whole number from 1, not {d!r}')
     return d
 
-# %% ../../nbs/models/03_vae.ipynb #1ac60269
+# %% ../../nbs/models/03_vae.ipynb #e95a8fce
 class AutoEncoder(nn.Module):
     "A code of `latent_dim` numbers between `_encoder` and `_decoder`, which a subclass defines"
     def __new__(cls, *args, **kwargs):
@@ -87,7 +87,7 @@ class AutoEncoder(nn.Module):
         "Images B x C x H x W through code and decoder"
         return self.likelihood.mean(self.decode(self.encode(x)))
 
-# %% ../../nbs/models/03_vae.ipynb #1fa19e69
+# %% ../../nbs/models/03_vae.ipynb #483ad5f6
 @patch
 def set_likelihood(self:AutoEncoder,
     likelihood:str|Likelihood, # 'bernoulli', 'normal', 'normal_diag', or a `Likelihood`
@@ -99,7 +99,7 @@ def set_likelihood(self:AutoEncoder,
     if not hasattr(self, 'head') or n!=self.likelihood.n_params: self.head = self._head(n)
     self.likelihood = likelihood.to(next(self.parameters()).device)
 
-# %% ../../nbs/models/03_vae.ipynb #3f71996e
+# %% ../../nbs/models/03_vae.ipynb #2d078f02
 @patch
 def _checked(self:AutoEncoder, x):
     "`x` if it is a batch of images this model was made for"
@@ -124,10 +124,22 @@ def _width_of(self:AutoEncoder, encoder): return self._example_out(encoder, self
 def _head(self:AutoEncoder, n_params):
     "The last layer: decoder features to `n_params` numbers a channel and pixel"
     (c,h,w),out = self.image_shape,self._example_out(self.decoder, (self.latent_dim,), '_decoder')
-    if out.ndim==4 and out.shape[2:]==(h,w): return nn.Conv2d(out.shape[1], c*n_params, 1)
-    return nn.Sequential(nn.Flatten(), nn.Linear(out.flatten(1).shape[1], c*n_params*h*w), nn.Unflatten(1, (c*n_params,h,w)))
+    if out.ndim==4 and out.shape[2:]==(h,w): return _zero_bias(nn.Conv2d(out.shape[1], c*n_params, 1))
+    return nn.Sequential(nn.Flatten(), _zero_bias(nn.Linear(out.flatten(1).shape[1], c*n_params*h*w)), nn.Unflatten(1, (c*n_params,h,w)))
 
-# %% ../../nbs/models/03_vae.ipynb #e88c2bcf
+def _zero_bias(layer): nn.init.zeros_(layer.bias); return layer
+
+# %% ../../nbs/models/03_vae.ipynb #fdbf47d2
+@patch
+def center(self:AutoEncoder,
+    x:Tensor, # Images B x C x H x W, as many as give a fair mean
+):
+    "Let an untrained model start from the mean of `x`"
+    bias,params = (self.head.bias if isinstance(self.head, nn.Conv2d) else self.head[1].bias),self.likelihood.params_for(x.mean(0))
+    if params is None or bias.any(): return
+    with torch.no_grad(): bias.copy_(params.mean((1,2)) if isinstance(self.head, nn.Conv2d) else params.flatten())
+
+# %% ../../nbs/models/03_vae.ipynb #acc26ff3
 class VAE(AutoEncoder):
     "Gaussian latents N(0, I) between `_encoder` and `_decoder`, which a subclass defines"
     def __init__(self,
@@ -167,13 +179,13 @@ class VAE(AutoEncoder):
         x:Tensor, # B x C x H x W
         k:int=1, # Importance samples an image
     ) -> Tensor: # B x k in nats
-        "log p(x,z) - log q(z|x) for `k` draws of z from q(z|x): their mean is the ELBO (Burda et al. 2016, eq. 7)"
+        "log p(x,z) - log q(z|x) for `k` draws of z from q(z|x): their mean is the ELBO, the log of their exponentials' mean a tighter bound (Burda et al. 2016)"
         q = self.encode(x)
         z = q.sample((k,))                                                            # k x B x d
         log_px = self.likelihood.log_prob(self.decode(z.flatten(0, 1)), x.repeat(k, 1, 1, 1)).view(k, len(x))
         return (log_px + self.prior.log_prob(z) - q.log_prob(z).sum(-1)).T
 
-# %% ../../nbs/models/03_vae.ipynb #20bc0ca5
+# %% ../../nbs/models/03_vae.ipynb #fae1a2da
 class DenseNets:
     "Dense `_encoder` and `_decoder`, to be mixed with `AutoEncoder` or `VAE`"
     @delegates(VAE.__init__)
@@ -182,12 +194,13 @@ class DenseNets:
         latent_dim:int=16, # Number of latents
         encoder_widths:tuple=(1024,512,512,256,256), # Widths of the encoder's layers
         decoder_widths:tuple=(512,512,1024,1024,2048), # Widths of the decoder's layers
+        dropout:float=0., # Share of the pixels blanked for the encoder in training
         **kwargs
     ):
-        store_attr('encoder_widths,decoder_widths')
+        store_attr('encoder_widths,decoder_widths,dropout')
         super().__init__(image_shape, latent_dim, **kwargs)
 
-    def _encoder(self): return dense_encoder(self.image_shape, self.encoder_widths)
+    def _encoder(self): return dense_encoder(self.image_shape, self.encoder_widths, self.dropout)
     def _decoder(self): return dense_decoder(self.latent_dim, self.decoder_widths)
 
 class DenseAutoEncoder(DenseNets, AutoEncoder):
@@ -201,7 +214,7 @@ class SmallDenseVAE(DenseVAE):
     def __init__(self, image_shape, latent_dim=16, encoder_widths=(420,210,105), decoder_widths=(200,400,800), **kwargs):
         super().__init__(image_shape, latent_dim, encoder_widths, decoder_widths, **kwargs)
 
-# %% ../../nbs/models/03_vae.ipynb #dabde0f7
+# %% ../../nbs/models/03_vae.ipynb #5d42bad2
 class ConvNets:
     "Convolutional `_encoder` and `_decoder`, to be mixed with `AutoEncoder` or `VAE`"
     @delegates(VAE.__init__)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['fused_adam', 'vae_learner']
 
-# %% ../../nbs/train/02_learner.ipynb #3fe301fa
+# %% ../../nbs/train/02_learner.ipynb #c6b7b4b6
 import warnings, torch
 from functools import partial
 from fastcore.all import L, delegates
@@ -19,16 +19,14 @@ from ..models.likelihoods import *
 from .losses import *
 from .callbacks import *
 
-# %% ../../nbs/train/02_learner.ipynb #eb336eb7
+# %% ../../nbs/train/02_learner.ipynb #3db88e9a
 fused_adam = partial(OptimWrapper, opt=torch.optim.AdamW, fused=True, weight_decay=0.)
 
-# %% ../../nbs/train/02_learner.ipynb #adaed0d3
-def _check_fit(dls, model):
-    "Complain where data and model do not belong together"
-    if not isinstance(model, AutoEncoder): raise TypeError(f'vae_learner wants an `AutoEncoder` or a `VAE`, not {type(model).__name__}')
+# %% ../../nbs/train/02_learner.ipynb #c0defd9a
+def _check_fit(dls, model, x):
+    "Complain where data, of which `x` is a batch, and model do not belong together"
     if tuple(dls.image_shape)!=model.image_shape:
         raise ValueError(f'The images are {dls.image_shape} and the model is for {model.image_shape}: make it with `dls.image_shape`')
-    x = dls.valid.one_batch()[0]
     if isinstance(model.likelihood, BernoulliLikelihood) and not ((x==0)|(x==1)).all():
         warnings.warn("A Bernoulli likelihood is a density of binary images only, and these are grey: its numbers can't be compared. "
                       "Use image_dls(..., binarize='threshold'), or likelihood='normal'.", stacklevel=3)
@@ -47,9 +45,12 @@ def vae_learner(
     **kwargs
 ) -> Learner:
     "A fastai `Learner` that maximises the ELBO of `model` on `dls`"
+    if not isinstance(model, AutoEncoder): raise TypeError(f'vae_learner wants an `AutoEncoder` or a `VAE`, not {type(model).__name__}')
     if likelihood is not None or noise is not None:
         model.set_likelihood(likelihood if likelihood is not None else model.likelihood.recipe['likelihood'], noise)
-    _check_fit(dls, model)
+    x = dls.train.one_batch()[0]
+    _check_fit(dls, model, x)
+    model.center(x.to(next(model.parameters()).device))
     loss_func = ELBOLoss(model.likelihood, beta)
     return Learner(dls, model, loss_func=loss_func, lr=lr, opt_func=opt_func, metrics=elbo_metrics(loss_func)+L(metrics),
                    cbs=[SeededValidation(), ELBOHistory()]+L(cbs), **kwargs)
