@@ -53,6 +53,54 @@ def test_warmup_survives_an_interrupted_fit(dls):
         learn.fit(7)
     assert [round(v[4], 4) for v in learn.recorder.values] == [0, 1.3333, 2.6667, 4, 4, 4, 4]
 
+def test_early_stopping_leaves_no_partial_beta(dls):
+    from fastai.callback.tracker import EarlyStoppingCallback
+    learn = vae_learner(dls, SmallDenseVAE(dls.image_shape, 2), beta=4., cbs=BetaWarmup())
+    with learn.no_bar(), learn.no_logging():
+        learn.fit(14, cbs=EarlyStoppingCallback(monitor='elbo', min_delta=1000))
+        learn.remove_cb(BetaWarmup)
+        learn.fit(1)
+    assert learn.recorder.values[-1][4]==4.
+
+def test_validate_changes_nothing(dls):
+    learn = vae_learner(dls, SmallDenseVAE(dls.image_shape, 2), beta=4., cbs=BetaWarmup())
+    with learn.no_bar(), learn.no_logging():
+        learn.fit(3)
+        last,rows = learn.recorder.values[-1][1],len(learn.elbo_history.rows)
+        assert abs(learn.validate()[0]-last)<1e-3 and abs(learn.validate()[0]-last)<1e-3
+    assert learn.loss_func.warmup==1. and len(learn.elbo_history.rows)==rows
+
+def test_watching_valid_loss_during_warmup_warns(dls):
+    from fastai.callback.tracker import SaveModelCallback
+    learn = vae_learner(dls, SmallDenseVAE(dls.image_shape, 2), cbs=[BetaWarmup(), SaveModelCallback()], model_dir='never')
+    with learn.no_bar(), learn.no_logging(), pytest.warns(UserWarning, match="monitor='elbo'"):
+        learn.create_opt()
+        for cb in learn.cbs:
+            if isinstance(cb, BetaWarmup): learn.n_epoch = 3; cb.before_fit()
+
+def test_device_by_name():
+    dls = image_dls('digits', bs=100, device='cpu')
+    learn = vae_learner(dls, SmallDenseVAE(dls.image_shape, 2), likelihood='normal')
+    with learn.no_bar(), learn.no_logging(): learn.fit(1)
+    assert evaluate(learn, 'test').elbo.notna().all()
+
+def test_autoencoder_in_bfloat16():
+    dls = image_dls('digits', bs=100)
+    learn = vae_learner(dls, DenseAutoEncoder(dls.image_shape, 4, encoder_widths=(32,), decoder_widths=(32,)), likelihood='normal', cbs=BFloat16())
+    with learn.no_bar(), learn.no_logging(): learn.fit(1)
+    assert not learn.model._forward_hooks
+
+def test_train_numbers_are_of_the_images_as_they_are():
+    dls = image_dls('digits', bs=100, random_contrast=True, batch_tfms=RandomFlip())
+    assert torch.equal(split_images(dls, 'train'), dls.images.train_images/255)
+    assert not torch.equal(dls.train.one_batch()[0], dls.train.one_batch()[0])
+
+def test_training_again_keeps_what_was_learned(learn, dls):
+    "`vae_learner` starts an untrained model from the mean image; a trained one it leaves alone"
+    before = learn.model.head[1].bias.clone()
+    vae_learner(dls, learn.model)
+    assert torch.equal(before, learn.model.head[1].bias)
+
 def test_get_preds_and_unreduced_loss(learn, dls):
     with learn.no_bar(): preds,targs,losses = learn.get_preds(dl=split_dl(dls, 'test'), with_loss=True)
     n = len(dls.images.test_images)
@@ -72,6 +120,27 @@ def test_labels_stay_with_their_images(tmp_path):
     for split in ('train', 'valid', 'test'):
         pix = (split_images(dls, split)[:,0,0,0]*255).round().long()
         assert (pix==getattr(dls.images, f'{split}_labels')).all()
+
+class Tied(SmallDenseVAE):
+    "Arguments handed on, and a layer known by two names"
+    def __init__(self, *args, width=30, **kw):
+        self.width = width
+        super().__init__(*args, **kw)
+    def _encoder(self):
+        net = nn.Sequential(nn.Flatten(), nn.Linear(784, self.width), nn.ReLU())
+        self.first = net[1]
+        return net
+
+def test_own_constructor_comes_back(tmp_path):
+    m = Tied((1,28,28), 3, width=40, likelihood='normal', noise=.3)
+    again = load_vae(save_vae(m, tmp_path/'m'))
+    assert again.width==40 and again.likelihood.noise==.3
+    x = torch.rand(2,1,28,28)
+    assert torch.equal(again.reconstruct(x), m.reconstruct(x))
+
+def test_class_in_a_function_is_refused(tmp_path):
+    class Inner(SmallDenseVAE): pass
+    with pytest.raises(CheckpointError, match='inside a function'): save_vae(Inner((1,28,28)), tmp_path/'m')
 
 def test_loaded_elsewhere_only_if_importable(tmp_path):
     "A model of this file's class: another process has not seen it"
@@ -113,6 +182,11 @@ def test_save_leaves_the_old_model_when_it_fails(learn, tmp_path, monkeypatch):
     (lambda d: image_dls('no/such/file.pkl'), FileNotFoundError, 'file.pkl'),
     (lambda d: image_dls('digits', binarize='treshold'), ValueError, 'threshold'),
     (lambda d: image_dls('digits', whiten=-1), ValueError, 'above 0'),
+    (lambda d: image_dls('digits', bs=10.), ValueError, 'number of images'),
+    (lambda d: image_dls('digits', steps=2.5), ValueError, 'number of batches'),
+    (lambda d: image_dls(d.images, binarise='threshold'), TypeError, 'binarise'),
+    (lambda d: DenseVAE(d.image_shape, likelihood=['normal']), ValueError, 'choose one of'),
+    (lambda d: d.show_results(None, None), NotImplementedError, 'plot_reconstructions'),
     (lambda d: BetaWarmup(frac=0), ValueError, 'share'),
     (lambda d: load_vae('nowhere/at/all'), FileNotFoundError, 'no saved model'),
     (lambda d: save_vae(nn.Linear(1,1), 'x'), TypeError, 'Linear')])

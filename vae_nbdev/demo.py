@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['run_demo']
 
-# %% ../nbs/demo.ipynb #78494db6
+# %% ../nbs/demo.ipynb #1e8ff0ec
 import json, sys, time, matplotlib.pyplot as plt, torch
 from pathlib import Path
 from .data.blocks import *
@@ -16,7 +16,7 @@ from .train.checkpoints import *
 from .analyse.evaluate import *
 from .analyse.plots import *
 
-# %% ../nbs/demo.ipynb #67f0644a
+# %% ../nbs/demo.ipynb #a101957b
 def run_demo(
     path:str|Path='runs/demo', # Folder for pictures, metrics and model
     epochs:int=8, # Times through the images
@@ -37,7 +37,7 @@ def run_demo(
     (path/'metrics.json').write_text(json.dumps(res, indent=1))
     return res
 
-# %% ../nbs/demo.ipynb #3e323410
+# %% ../nbs/demo.ipynb #2a10856b
 def _main():
     plt.switch_backend('agg')
     path = Path('runs/demo')
@@ -51,6 +51,6 @@ Pictures   {path}/reconstructions.png   {path}/samples.png   {path}/loss.png
 Model      {path}: vae = load_vae('{path}'); vae.sample(64)
 Next       open nbs/index.ipynb (make lab), then nbs/tutorials/""")
 
-# %% ../nbs/demo.ipynb #74c37389
+# %% ../nbs/demo.ipynb #724aa80e
 #| eval: false
 if __name__=='__main__': _main()

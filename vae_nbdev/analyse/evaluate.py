@@ -5,15 +5,16 @@
 # %% auto #0
 __all__ = ['split_dl', 'split_images', 'pca_error', 'evaluate']
 
-# %% ../../nbs/analyse/00_evaluate.ipynb #a7917975
+# %% ../../nbs/analyse/00_evaluate.ipynb #e5ef0553
 import pandas as pd, torch
 from sklearn.decomposition import PCA
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from torch import Tensor
 from ..data.blocks import *
+from ..train.callbacks import *
 
-# %% ../../nbs/analyse/00_evaluate.ipynb #0c50e330
+# %% ../../nbs/analyse/00_evaluate.ipynb #bb979a02
 def split_dl(
     dls:DataLoaders, # From `image_dls`, or any with a train and a valid loader
     split:str='test', # 'train', 'valid' or 'test'; where there is no test loader, 'test' is the last one
@@ -30,7 +31,7 @@ def split_images(
     "All images of a split, in order, as the network sees them"
     return torch.cat([x for x,_ in split_dl(dls, split)])
 
-# %% ../../nbs/analyse/00_evaluate.ipynb #9c645353
+# %% ../../nbs/analyse/00_evaluate.ipynb #a838e394
 def pca_error(
     dls:DataLoaders, # Components are fitted on its training split
     n_components:int, # As many as the model has latents
@@ -38,10 +39,10 @@ def pca_error(
 ) -> float: # Mean squared error per pixel
     "Error of reconstructing images from their first principal components"
     x,train = (split_images(dls, s).flatten(1).cpu().numpy() for s in (split, 'train'))
-    pca = PCA(n_components, svd_solver='covariance_eigh').fit(train)
+    pca = PCA(min(n_components, *train.shape), svd_solver='covariance_eigh').fit(train)
     return float(((pca.inverse_transform(pca.transform(x)) - x)**2).mean())
 
-# %% ../../nbs/analyse/00_evaluate.ipynb #0eeee0c0
+# %% ../../nbs/analyse/00_evaluate.ipynb #bcf426bb
 def evaluate(
     learn:Learner, # From `vae_learner`
     splits=('train', 'test'), # Which splits, a row each
@@ -52,15 +53,16 @@ def evaluate(
     training = model.training
     for split in [splits] if isinstance(splits, str) else splits:
         total,n = torch.zeros(3, dtype=torch.double),0
-        with torch.random.fork_rng(devices=[learn.dls.device] if learn.dls.device.type=='cuda' else []), torch.no_grad():
+        with forked_rng(model), torch.no_grad():
             torch.manual_seed(seed); model.eval()
             for x,_ in split_dl(learn.dls, split):
                 params,kl = model(x)
                 sq = (model.reconstruct(x)-x).square()
-                total += torch.stack([-model.likelihood.log_prob(params, x).sum(), kl.sum(), sq.mean((1,2,3)).sum()]).double().cpu()
+                total += torch.stack([-model.likelihood.log_prob(params, x).sum(), kl.sum(), sq.mean((1,2,3)).sum()]).cpu().double()
                 n += len(x)
+            pca = pca_error(learn.dls, model.latent_dim, split)
         nll,kl,mse = (total/n).tolist()
         rows.append(dict(split=split, data=recipe.get('source', 'custom'), binarize=recipe.get('binarize') or 'no', images=n, samples=1,
-                         nll=nll, kl=kl, elbo=-nll-kl, mse=mse, pca_mse=pca_error(learn.dls, model.latent_dim, split)))
-    model.train(training)
+                         nll=nll, kl=kl, elbo=-nll-kl, mse=mse, pca_mse=pca))
+        model.train(training)
     return pd.DataFrame(rows).set_index('split')

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['NotebookFigure']
 
-# %% ../../nbs/analyse/01_plots.ipynb #4d80a97b
+# %% ../../nbs/analyse/01_plots.ipynb #de7f37f6
 import math, matplotlib.pyplot as plt, torch
 from io import BytesIO
 from pathlib import Path
@@ -13,13 +13,13 @@ from fastcore.basics import patch
 from fastai.learner import Learner
 from matplotlib.figure import Figure
 from torch import Tensor
-from torch.distributions import Normal
+from torch.distributions import Normal, kl_divergence
 from torchvision.utils import make_grid
 from ..models.latents import *
 from ..models.vae import *
 from .evaluate import *
 
-# %% ../../nbs/analyse/01_plots.ipynb #c2a89c9e
+# %% ../../nbs/analyse/01_plots.ipynb #98597b6a
 class NotebookFigure(Figure):
     "A figure that a notebook shows once, wherever in a cell it is made"
     def _ipython_display_(self):
@@ -61,7 +61,7 @@ def _decoded(model, z, owner):
     x = model.likelihood.mean(model.decode(z.to(next(model.parameters()).device)))
     return owner.dls.train.decode_images(x) if isinstance(owner, Learner) else x.clamp(0, 1).cpu()
 
-# %% ../../nbs/analyse/01_plots.ipynb #2ec0ac57
+# %% ../../nbs/analyse/01_plots.ipynb #120bee0d
 @patch
 def plot_reconstructions(self:Learner,
     n:int=10, # Images of each split
@@ -73,10 +73,10 @@ def plot_reconstructions(self:Learner,
     for ax,split in zip(axs, ('train', 'test')):
         x = next(iter(split_dl(self.dls, split)))[0][:n]
         r = self.model.reconstruct(x)
-        _sheet(ax, torch.cat([dl.decode_images(x), dl.decode_images(r)]), len(x), f'{split}: originals, reconstructions below (MSE {(x-r).square().mean():.4f})')
+        _sheet(ax, torch.cat([dl.decode_images(x), dl.decode_images(r)]), len(x), f'{split}: originals, reconstructions below (their MSE {(x-r).square().mean():.4f})')
     return _finish(fig, save)
 
-# %% ../../nbs/analyse/01_plots.ipynb #fa075907
+# %% ../../nbs/analyse/01_plots.ipynb #e39f5e4e
 @patch
 def plot_samples(self:Learner|VAE,
     grid_size:int=8, # Images a side
@@ -99,7 +99,7 @@ def _plot_hist(ax, x, owner):
         ax.hist(d.flatten(), 50, (0, 1), density=True, histtype='step', color='k', label='test images')
     ax.set(xlabel='pixel value', ylabel='density', yscale='log', title='Pixel values'); ax.legend()
 
-# %% ../../nbs/analyse/01_plots.ipynb #28bc4e3b
+# %% ../../nbs/analyse/01_plots.ipynb #177e7f4c
 @patch
 def plot_traversal(self:Learner|VAE,
     axis:int=0, # Which latent
@@ -125,7 +125,7 @@ def _start(model, x):
     "Latents to start from: 1 x latent_dim"
     return torch.zeros(1, model.latent_dim) if x is None else model.encode(x[None].to(next(model.parameters()).device)).mean.cpu()
 
-# %% ../../nbs/analyse/01_plots.ipynb #55802d85
+# %% ../../nbs/analyse/01_plots.ipynb #2c97b62c
 def _planar(model):
     if model.latent_dim!=2: raise ValueError(f'The latent plane needs a model of 2 latents; this one has {model.latent_dim}: see plot_traversal')
 
@@ -143,7 +143,7 @@ def plot_manifold(self:Learner|VAE,
     ax.set(xlabel=f'latent 0, from {q[0]:.1f} to {q[-1]:.1f}', ylabel=f'latent 1, from {q[0]:.1f} to {q[-1]:.1f}')
     return _finish(fig, save)
 
-# %% ../../nbs/analyse/01_plots.ipynb #c8486f68
+# %% ../../nbs/analyse/01_plots.ipynb #de67afb2
 def _labels(dls, split):
     "Labels and names of a split, or None, None"
     images = getattr(dls, 'images', None)
@@ -178,7 +178,7 @@ def plot_latent_scatter(self:Learner,
     ax.set(xlabel=f'latent {axes[0]} (posterior mean)', ylabel=f'latent {axes[1]} (posterior mean)', title=f'Where {split} images lie'); ax.set_aspect('equal', 'datalim')
     return _finish(fig, save)
 
-# %% ../../nbs/analyse/01_plots.ipynb #03ade9ec
+# %% ../../nbs/analyse/01_plots.ipynb #d170aa45
 @patch
 def plot_latent_stats(self:Learner,
     split:str='test', # 'train', 'valid' or 'test'
@@ -187,17 +187,17 @@ def plot_latent_stats(self:Learner,
 ) -> Figure:
     "Mean and deviation of every latent over images, and what it costs in nats"
     mean,std = _posteriors(_model(self), self.dls, split, n)
-    kl,i = .5*(mean**2 + std**2 - 1 - 2*std.log()).mean(0),torch.arange(mean.shape[1])
+    kl,i = kl_divergence(Normal(mean, std), _model(self).prior.dist).mean(0).cpu(),torch.arange(mean.shape[1])
     fig,(a,b) = _subplots(1, 2, figsize=(9, 3))
     a.errorbar(i, mean.mean(0), mean.std(0), fmt='o', ms=4, label='mean over images, with deviation')
     a.plot(i, std.mean(0), 's', ms=4, c='C1', label="posterior's own deviation")
     a.axhline(1, c='.7', lw=.8, ls=':'); a.axhline(0, c='.7', lw=.8)
-    a.set(xlabel='latent', ylabel='value', title=f'Latents of {split} images'); a.legend(fontsize=8)
+    a.set(xlabel='latent', ylabel='value', title=f'Latents of {split} images'); a.margins(y=.4); a.legend(fontsize=7, loc='upper right')
     b.bar(i, kl); b.set(xlabel='latent', ylabel='KL (nats)', title=f'Cost of each latent, together {kl.sum():.1f} nats')
     for ax in (a, b): ax.xaxis.get_major_locator().set_params(integer=True)
     return _finish(fig, save)
 
-# %% ../../nbs/analyse/01_plots.ipynb #98ee940c
+# %% ../../nbs/analyse/01_plots.ipynb #a3b7103e
 @patch
 def plot_losses(self:Learner,
     save=None, # File to write
@@ -211,5 +211,6 @@ def plot_losses(self:Learner,
         for ax,term in zip(axs, ('loss', 'kl')): ax.plot(d.epoch, d[term], '.-', c=c, label=split)
     axs[0].set(xlabel='epoch', ylabel='loss (nats per image)', title='Loss: -log p(x|z) + beta KL'); axs[0].legend()
     axs[1].set(xlabel='epoch', ylabel='KL (nats per image)', title='KL'); axs[1].legend(loc='lower right')
+    for ax in axs: ax.xaxis.get_major_locator().set_params(integer=True)
     b = axs[1].twinx(); b.plot(d.epoch, d.beta, '--', c='.6'); b.set(ylabel='beta (dashed)', ylim=(0, None))
     return _finish(fig, save)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PairWithSelf', 'ImageDL', 'ImagesBlock', 'image_dls']
 
-# %% ../../nbs/data/03_blocks.ipynb #45ea7ca6
+# %% ../../nbs/data/03_blocks.ipynb #2599b1dc
 import math, torch
 from torch import Tensor
 from fastcore.all import L, merge, delegates, listify
@@ -16,13 +16,13 @@ from .pickles import *
 from .sources import *
 from .preprocess import *
 
-# %% ../../nbs/data/03_blocks.ipynb #5d06a37a
+# %% ../../nbs/data/03_blocks.ipynb #da033ac6
 class PairWithSelf(Transform):
     "x to (x, x): input and target"
     order = 100
     def encodes(self, x): return x,x
 
-# %% ../../nbs/data/03_blocks.ipynb #cb2151ed
+# %% ../../nbs/data/03_blocks.ipynb #7eb13acf
 class ImageDL(TfmdDL):
     "Batches `(x, x)` gathered from a uint8 tensor of images"
     def __init__(self,
@@ -33,7 +33,8 @@ class ImageDL(TfmdDL):
         num_workers:int=0, # There is nothing for other processes to do
         **kwargs
     ):
-        self.images = torch.as_tensor(dataset.items)
+        try: self.images = torch.as_tensor(dataset.items)
+        except (TypeError, ValueError, RuntimeError): raise ValueError('ImageDL wants one array of images, N x C x H x W, not a list') from None
         if self.images.ndim!=4: raise ValueError(f'ImageDL wants images N x C x H x W, not an array of shape {tuple(self.images.shape)}')
         self.steps = steps if shuffle else None
         super().__init__(dataset, bs=bs, shuffle=shuffle, num_workers=0, **kwargs)
@@ -83,14 +84,16 @@ class ImageDL(TfmdDL):
         x = self.decode_images((self.one_batch() if b is None else b)[0][:max_n])
         show_images(x.expand(-1, 3, -1, -1), nrows=nrows or math.ceil(len(x)**.5), **kwargs)
 
-# %% ../../nbs/data/03_blocks.ipynb #d9694c2c
+    def show_results(self, *args, **kwargs): raise NotImplementedError('Originals beside reconstructions: learn.plot_reconstructions()')
+
+# %% ../../nbs/data/03_blocks.ipynb #a976c7d0
 def ImagesBlock(
     batch_tfms:list=None, # Batch transforms between scaling and pairing
 ) -> TransformBlock:
     "Images in memory, N x C x H x W, for a `DataBlock`"
     return TransformBlock(batch_tfms=[ScaleImages(), *listify(batch_tfms), PairWithSelf()], dl_type=ImageDL)
 
-# %% ../../nbs/data/03_blocks.ipynb #e0caa63e
+# %% ../../nbs/data/03_blocks.ipynb #c0d4285c
 def _holdout(images, pct, seed):
     "`images` with `pct` of its training images moved to a validation split"
     if not 0<pct<1: raise ValueError(f'valid_pct is a share between 0 and 1, not {pct}')
@@ -109,7 +112,7 @@ def image_dls(
     whiten:float=None, # ZCA whitening with this regulariser, for example .01
     contrast:str=None, # 'image' or 'class': normalise contrast by each
     random_contrast:bool=False, # Training images with random contrast?
-    batch_tfms:list=None, # More batch transforms, such as `RandomFlip()`
+    batch_tfms:list=None, # More batch transforms of plain tensors, such as `RandomFlip()`; fastai's own are for `TensorImage` and would be passed over
     steps:int=None, # Batches in an epoch; None is once through the training images
     valid_pct:float=None, # Share of the training images to validate on; None is the set's validation split, else the test split
     seed:int=42, # Of the choice of validation images
@@ -118,7 +121,9 @@ def image_dls(
 ) -> DataLoaders: # With `train`, `valid`, `test`, `images`, `image_shape`, `vocab`
     "fastai `DataLoaders` of the images called `source`"
     if contrast not in (None, 'image', 'class'): raise ValueError(f"contrast is None, 'image' or 'class', not {contrast!r}")
-    if steps is not None and steps<1: raise ValueError(f'steps is a number of batches, at least 1, not {steps}')
+    if not isinstance(bs, int) or bs<1: raise ValueError(f'bs is a number of images, at least 1, not {bs!r}')
+    if steps is not None and not (isinstance(steps, int) and steps>=1): raise ValueError(f'steps is a number of batches, at least 1, not {steps!r}')
+    if isinstance(source, Images) and kwargs: raise TypeError(f'image_dls has no argument {", ".join(kwargs)}')
     images = source if isinstance(source, Images) else load_dataset(source, **kwargs)
     recipe = dict(source=images.name, binarize=binarize, whiten=whiten, contrast=contrast, random_contrast=random_contrast,
                   batch_tfms=[type(o).__name__ for o in L(batch_tfms)])
@@ -130,6 +135,6 @@ def image_dls(
     ends = torch.tensor([0, *map(len, splits)]).cumsum(0).tolist()
     block = DataBlock(ImagesBlock(tfms), get_items=lambda o: torch.cat(splits), splitter=lambda o: [list(range(a, b)) for a,b in zip(ends, ends[1:])])
     if len(splits[0])<bs: raise ValueError(f'bs={bs} is more than the {len(splits[0])} training images: choose a smaller batch')
-    dls = block.dataloaders(images, bs=bs, steps=steps, device=device)
+    dls = block.dataloaders(images, bs=bs, steps=steps, device=None if device is None else torch.device(device))
     dls.images,dls.vocab,dls.test,dls.recipe = images,images.vocab,dls.loaders[-1],recipe
     return dls

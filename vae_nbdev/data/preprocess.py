@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ScaleImages', 'ContrastNormalize', 'RandomContrast', 'RandomFlip', 'Binarize', 'Whiten', 'normalize_class_contrast']
 
-# %% ../../nbs/data/02_preprocess.ipynb #b77e2bb6
+# %% ../../nbs/data/02_preprocess.ipynb #8d4da979
 import torch
 from torch import Tensor
 from dataclasses import replace
@@ -13,13 +13,13 @@ from fastcore.basics import store_attr
 from fastai.data.core import Transform
 from .pickles import *
 
-# %% ../../nbs/data/02_preprocess.ipynb #164b0831
+# %% ../../nbs/data/02_preprocess.ipynb #749080eb
 class ScaleImages(Transform):
     "uint8 to float32 in [0, 1]; floats clipped to [0, 1]"
     order = 0
     def encodes(self, x): return x.float().div_(255) if x.dtype==torch.uint8 else x.clamp(0, 1)
 
-# %% ../../nbs/data/02_preprocess.ipynb #a8788efe
+# %% ../../nbs/data/02_preprocess.ipynb #17b52096
 class ContrastNormalize(Transform):
     "Every image to one `mean` and one deviation `std` of its pixels"
     order = 10
@@ -32,7 +32,7 @@ class ContrastNormalize(Transform):
         m,s = x.mean((1,2,3), keepdim=True),x.std((1,2,3), keepdim=True)
         return ((x-m)/s.clamp(min=1e-4)*self.std + self.mean).clamp(0, 1)
 
-# %% ../../nbs/data/02_preprocess.ipynb #14f275e8
+# %% ../../nbs/data/02_preprocess.ipynb #3106da3f
 class RandomContrast(Transform):
     "Each image to clip(r (x - .5) + .5), r uniform in [`low`, `high`]; training images only"
     order,split_idx = 20,0
@@ -45,14 +45,14 @@ class RandomContrast(Transform):
         r = torch.empty(len(x), 1, 1, 1, device=x.device).uniform_(self.low, self.high)
         return (r*(x-.5)+.5).clamp(0, 1)
 
-# %% ../../nbs/data/02_preprocess.ipynb #9ae5b7ad
+# %% ../../nbs/data/02_preprocess.ipynb #472169f0
 class RandomFlip(Transform):
     "Each image mirrored left to right with probability `p`; training images only"
     order,split_idx = 25,0
     def __init__(self, p:float=.5): store_attr(); super().__init__() # Share of the images that are mirrored
     def encodes(self, x): return torch.where(torch.rand(len(x), 1, 1, 1, device=x.device)<self.p, x.flip(3), x)
 
-# %% ../../nbs/data/02_preprocess.ipynb #51689f37
+# %% ../../nbs/data/02_preprocess.ipynb #8ef88990
 class Binarize(Transform):
     "Pixels to 0 or 1, by 'threshold' or by 'sample', each grey level the probability of a 1"
     order = 30
@@ -65,7 +65,7 @@ class Binarize(Transform):
 
     def encodes(self, x): return (x >= self.threshold).float() if self.how=='threshold' else torch.bernoulli(x)
 
-# %% ../../nbs/data/02_preprocess.ipynb #35dd0f0c
+# %% ../../nbs/data/02_preprocess.ipynb #3baa0894
 class Whiten(Transform):
     "ZCA whitening, fitted on the training images; `decode` inverts it"
     order,parameters = 40,('mean', 'forward', 'backward')
@@ -95,7 +95,7 @@ class Whiten(Transform):
 
     def decodes(self, x): return (x.flatten(1)@self.backward + self.mean).view_as(x)
 
-# %% ../../nbs/data/02_preprocess.ipynb #3e38d84d
+# %% ../../nbs/data/02_preprocess.ipynb #889a9e66
 def normalize_class_contrast(
     images:Images, # With labels
     std:float=.2, # Deviation of all pixels of a class afterwards

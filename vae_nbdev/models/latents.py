@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['soft_bound', 'full_precision', 'GaussianPosterior', 'StandardNormal', 'kl_from_prior']
 
-# %% ../../nbs/models/00_latents.ipynb #e37a49c3
+# %% ../../nbs/models/00_latents.ipynb #b9826fc9
 import torch
 from torch import nn, Tensor
 from torch.distributions import Normal, kl_divergence
 
-# %% ../../nbs/models/00_latents.ipynb #462f09fc
+# %% ../../nbs/models/00_latents.ipynb #64561339
 def soft_bound(
     x:Tensor, # Any shape
     bound:float=15., # What the result never exceeds, in either direction
@@ -18,7 +18,7 @@ def soft_bound(
     "`x` where it is small, a smooth approach to `bound` where it is large"
     return bound*torch.tanh(x/bound)
 
-# %% ../../nbs/models/00_latents.ipynb #867bdae3
+# %% ../../nbs/models/00_latents.ipynb #1ecbc1c8
 def full_precision(x:Tensor) -> Tensor:
     "`x` in float32 where mixed precision made it half, else as it is: densities are never computed in 16 bits"
     return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
@@ -38,7 +38,7 @@ class GaussianPosterior(nn.Module):
             qm,logvar = self.mu(h),soft_bound(self.logvar(h))
         return Normal(qm, torch.exp(.5*logvar), validate_args=False)   # softplus of logvar would force sigma >= 1
 
-# %% ../../nbs/models/00_latents.ipynb #27e7adc6
+# %% ../../nbs/models/00_latents.ipynb #729c390e
 class StandardNormal(nn.Module):
     "p(z) = N(0, I)"
     def __init__(self, latent_dim:int): # Number of latents
@@ -56,7 +56,7 @@ class StandardNormal(nn.Module):
         "`n` x latent_dim draws, their deviation scaled by `temperature`"
         return temperature*self.dist.sample((n,))
 
-# %% ../../nbs/models/00_latents.ipynb #e3487765
+# %% ../../nbs/models/00_latents.ipynb #82044de0
 def kl_from_prior(
     q:Normal, # Posterior, B x latent_dim
     prior:StandardNormal, # A prior with a `dist`

@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['Likelihood', 'BernoulliLikelihood', 'NormalLikelihood', 'NormalDiagLikelihood', 'make_likelihood']
 
-# %% ../../nbs/models/01_likelihoods.ipynb #355c0811
+# %% ../../nbs/models/01_likelihoods.ipynb #8e8962cf
 import math, torch
 from torch import nn, Tensor
 from torch.nn import functional as F
 from .latents import soft_bound
 
-# %% ../../nbs/models/01_likelihoods.ipynb #61d94923
+# %% ../../nbs/models/01_likelihoods.ipynb #8fde1411
 class Likelihood(nn.Module):
     "p(x|z) of images `image_shape`; subclasses give `log_prob`, `mean` and `sample`"
     n_params = 1 # Decoder outputs a channel
@@ -40,7 +40,7 @@ class Likelihood(nn.Module):
         "What `make_likelihood` needs to build it again; without it a model cannot be saved"
         raise NotImplementedError(f'{type(self).__name__} has no `recipe`')
 
-# %% ../../nbs/models/01_likelihoods.ipynb #85ee3084
+# %% ../../nbs/models/01_likelihoods.ipynb #d77f9e5f
 class BernoulliLikelihood(Likelihood):
     "Binary pixels; the decoder gives logits"
     def log_prob(self, params, x):
@@ -53,7 +53,7 @@ class BernoulliLikelihood(Likelihood):
     @property
     def recipe(self): return dict(likelihood='bernoulli')
 
-# %% ../../nbs/models/01_likelihoods.ipynb #aee79be2
+# %% ../../nbs/models/01_likelihoods.ipynb #4900c813
 _half_log_2pi = .5*math.log(2*math.pi)
 
 class NormalLikelihood(Likelihood):
@@ -100,7 +100,7 @@ class NormalLikelihood(Likelihood):
     @property
     def recipe(self): return dict(likelihood='normal', noise=self.noise)
 
-# %% ../../nbs/models/01_likelihoods.ipynb #50b92918
+# %% ../../nbs/models/01_likelihoods.ipynb #1b65f195
 class NormalDiagLikelihood(Likelihood):
     "Pixels with Gaussian noise, its deviation learned for each pixel"
     def __init__(self,
@@ -132,7 +132,7 @@ class NormalDiagLikelihood(Likelihood):
     @property
     def recipe(self): return dict(likelihood='normal_diag', noise=self.noise)
 
-# %% ../../nbs/models/01_likelihoods.ipynb #f7f224a0
+# %% ../../nbs/models/01_likelihoods.ipynb #64991b76
 _likelihoods = dict(bernoulli=BernoulliLikelihood, binary=BernoulliLikelihood, normal=NormalLikelihood, normal_diag=NormalDiagLikelihood)
 
 def make_likelihood(
@@ -141,8 +141,10 @@ def make_likelihood(
     noise:float|str=None, # Deviation of a pixel where the likelihood has one; None is its default
 ) -> Likelihood:
     "The likelihood called `likelihood`, for images of `image_shape`"
-    if isinstance(likelihood, Likelihood): return likelihood
-    if likelihood not in _likelihoods: raise ValueError(f"There is no likelihood {likelihood!r}: choose one of {', '.join(_likelihoods)}")
+    if isinstance(likelihood, Likelihood):
+        if noise is not None: raise ValueError('noise is for a likelihood given by name; one that is made already has its own')
+        return likelihood
+    if not isinstance(likelihood, str) or likelihood not in _likelihoods: raise ValueError(f"There is no likelihood {likelihood!r}: choose one of {', '.join(_likelihoods)}")
     if noise is None: return _likelihoods[likelihood](image_shape)
     if _likelihoods[likelihood] is BernoulliLikelihood: raise ValueError('A Bernoulli likelihood has no noise: leave it out, or take likelihood=\'normal\'')
     return _likelihoods[likelihood](image_shape, noise)

@@ -6,24 +6,24 @@
 __all__ = ['he_init', 'LatentLinear', 'dense_layers', 'dense_encoder', 'dense_decoder', 'conv2x2', 'conv_encoder', 'conv_decoder',
            'small_conv_encoder', 'small_conv_decoder']
 
-# %% ../../nbs/models/02_networks.ipynb #4c9e3a0a
+# %% ../../nbs/models/02_networks.ipynb #777ea652
 import math, torch
 from torch import nn
 
-# %% ../../nbs/models/02_networks.ipynb #a4092810
+# %% ../../nbs/models/02_networks.ipynb #7262365a
 def he_init(net:nn.Module) -> nn.Module:
     "`net` with weights from N(0, 2/n_in), biases as they were"
     for l in net.modules():
         if isinstance(l, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)): nn.init.kaiming_normal_(l.weight, nonlinearity='relu')
     return net
 
-# %% ../../nbs/models/02_networks.ipynb #119ecc8b
+# %% ../../nbs/models/02_networks.ipynb #fdcccff2
 class LatentLinear(nn.Linear):
     "A linear layer that reads latents in full precision, also under autocast"
     def forward(self, z):
-        with torch.autocast(z.device.type, enabled=False): return super().forward(z)
+        with torch.autocast(z.device.type, enabled=False): return super().forward(z.to(self.weight.dtype))
 
-# %% ../../nbs/models/02_networks.ipynb #204cf3bc
+# %% ../../nbs/models/02_networks.ipynb #a1169e3d
 def dense_layers(
     n_in:int, # Width of the input
     widths:tuple, # Widths of the layers
@@ -48,7 +48,7 @@ def dense_decoder(
     first,*rest = widths
     return he_init(nn.Sequential(LatentLinear(latent_dim, first), nn.ReLU(), *dense_layers(first, rest)))
 
-# %% ../../nbs/models/02_networks.ipynb #b3bfb71e
+# %% ../../nbs/models/02_networks.ipynb #4782017f
 def conv2x2(
     n_in:int, # Channels in
     n_out:int, # Channels out
@@ -83,7 +83,7 @@ def conv_decoder(
         layers += [conv2x2(n_in, n_out), nn.PReLU()]
     return he_init(nn.Sequential(*layers))
 
-# %% ../../nbs/models/02_networks.ipynb #f1cbea10
+# %% ../../nbs/models/02_networks.ipynb #d06a16e3
 def small_conv_encoder(
     image_shape:tuple, # C x H x W, at least 8 x 8
     channels:tuple=(256,128,128), # Channels of the 2 x 2 convolutions, each followed by 2 x 2 max pooling

@@ -6,7 +6,7 @@
 __all__ = ['inference', 'AutoEncoder', 'VAE', 'DenseNets', 'DenseAutoEncoder', 'DenseVAE', 'SmallDenseVAE', 'ConvNets',
            'ConvAutoEncoder', 'ConvVAE', 'SmallConvVAE']
 
-# %% ../../nbs/models/03_vae.ipynb #8a6f257a
+# %% ../../nbs/models/03_vae.ipynb #c9eaf3db
 import inspect, math, torch
 from functools import wraps
 from fastcore.basics import patch, store_attr
@@ -17,7 +17,7 @@ from .latents import *
 from .likelihoods import *
 from .networks import *
 
-# %% ../../nbs/models/03_vae.ipynb #246df62b
+# %% ../../nbs/models/03_vae.ipynb #eb6afd67
 def inference(f):
     "Decorator of methods: run in evaluation mode and without gradients, then go back to the mode before"
     @wraps(f)
@@ -29,12 +29,14 @@ def inference(f):
         finally: self.train(training)
     return _inner
 
-# %% ../../nbs/models/03_vae.ipynb #2ea2e741
-def _bound(f, *args, **kwargs):
-    "Arguments of a call of `f` by name, without `self`"
-    bound = inspect.signature(f).bind_partial(*args, **kwargs).arguments
-    extra = bound.pop('kwargs', {})
-    return {k:v for k,v in list(bound.items())[1:]} | extra
+# %% ../../nbs/models/03_vae.ipynb #d92e33e7
+def _named(inits, args, kwargs):
+    "Arguments of the constructor `inits[0]` by name; what it takes as *args goes on to the next"
+    sig,res = inspect.signature(inits[0]),{}
+    for k,v in list(sig.bind_partial(None, *args, **kwargs).arguments.items())[1:]:
+        kind = sig.parameters[k].kind
+        res |= v if kind is kind.VAR_KEYWORD else _named(inits[1:], v, {}) if kind is kind.VAR_POSITIONAL else {k: v}
+    return res
 
 def _checked_shape(s):
     s = tuple(s) if isinstance(s, (tuple,list,torch.Size)) else (s,)
@@ -45,12 +47,12 @@ def _checked_dim(d):
     if not isinstance(d, int) or d<1: raise ValueError(f'latent_dim is a whole number from 1, not {d!r}')
     return d
 
-# %% ../../nbs/models/03_vae.ipynb #e95a8fce
+# %% ../../nbs/models/03_vae.ipynb #e13106b8
 class AutoEncoder(nn.Module):
     "A code of `latent_dim` numbers between `_encoder` and `_decoder`, which a subclass defines"
     def __new__(cls, *args, **kwargs):
         self = super().__new__(cls)
-        self.arguments = _bound(cls.__init__, self, *args, **kwargs)         # what a checkpoint needs to build it again
+        self.arguments = _named([c.__init__ for c in cls.__mro__ if '__init__' in vars(c)], args, kwargs)   # for checkpoints
         return self
 
     def __init__(self,
@@ -87,7 +89,7 @@ class AutoEncoder(nn.Module):
         "Images B x C x H x W through code and decoder"
         return self.likelihood.mean(self.decode(self.encode(x)))
 
-# %% ../../nbs/models/03_vae.ipynb #483ad5f6
+# %% ../../nbs/models/03_vae.ipynb #56aa16a0
 @patch
 def set_likelihood(self:AutoEncoder,
     likelihood:str|Likelihood, # 'bernoulli', 'normal', 'normal_diag', or a `Likelihood`
@@ -99,7 +101,7 @@ def set_likelihood(self:AutoEncoder,
     if not hasattr(self, 'head') or n!=self.likelihood.n_params: self.head = self._head(n)
     self.likelihood = likelihood.to(next(self.parameters()).device)
 
-# %% ../../nbs/models/03_vae.ipynb #2d078f02
+# %% ../../nbs/models/03_vae.ipynb #c9b40e7f
 @patch
 def _checked(self:AutoEncoder, x):
     "`x` if it is a batch of images this model was made for"
@@ -129,7 +131,7 @@ def _head(self:AutoEncoder, n_params):
 
 def _zero_bias(layer): nn.init.zeros_(layer.bias); return layer
 
-# %% ../../nbs/models/03_vae.ipynb #fdbf47d2
+# %% ../../nbs/models/03_vae.ipynb #1ec74dcc
 @patch
 def center(self:AutoEncoder,
     x:Tensor, # Images B x C x H x W, as many as give a fair mean
@@ -139,7 +141,7 @@ def center(self:AutoEncoder,
     if params is None or bias.any(): return
     with torch.no_grad(): bias.copy_(params.mean((1,2)) if isinstance(self.head, nn.Conv2d) else params.flatten())
 
-# %% ../../nbs/models/03_vae.ipynb #acc26ff3
+# %% ../../nbs/models/03_vae.ipynb #7dd3b3d8
 class VAE(AutoEncoder):
     "Gaussian latents N(0, I) between `_encoder` and `_decoder`, which a subclass defines"
     def __init__(self,
@@ -185,13 +187,14 @@ class VAE(AutoEncoder):
         log_px = self.likelihood.log_prob(self.decode(z.flatten(0, 1)), x.repeat(k, 1, 1, 1)).view(k, len(x))
         return (log_px + self.prior.log_prob(z) - q.log_prob(z).sum(-1)).T
 
-# %% ../../nbs/models/03_vae.ipynb #fae1a2da
+# %% ../../nbs/models/03_vae.ipynb #0f996a55
 class DenseNets:
     "Dense `_encoder` and `_decoder`, to be mixed with `AutoEncoder` or `VAE`"
     @delegates(VAE.__init__)
     def __init__(self,
         image_shape:tuple, # C x H x W
         latent_dim:int=16, # Number of latents
+        *,
         encoder_widths:tuple=(1024,512,512,256,256), # Widths of the encoder's layers
         decoder_widths:tuple=(512,512,1024,1024,2048), # Widths of the decoder's layers
         dropout:float=0., # Share of the pixels blanked for the encoder in training
@@ -211,16 +214,17 @@ class DenseVAE(DenseNets, VAE):
 class SmallDenseVAE(DenseVAE):
     "VAE of fewer, narrower linear layers"
     @delegates(VAE.__init__)
-    def __init__(self, image_shape, latent_dim=16, encoder_widths=(420,210,105), decoder_widths=(200,400,800), **kwargs):
-        super().__init__(image_shape, latent_dim, encoder_widths, decoder_widths, **kwargs)
+    def __init__(self, image_shape, latent_dim=16, *, encoder_widths=(420,210,105), decoder_widths=(200,400,800), **kwargs):
+        super().__init__(image_shape, latent_dim, encoder_widths=encoder_widths, decoder_widths=decoder_widths, **kwargs)
 
-# %% ../../nbs/models/03_vae.ipynb #5d42bad2
+# %% ../../nbs/models/03_vae.ipynb #0623f704
 class ConvNets:
     "Convolutional `_encoder` and `_decoder`, to be mixed with `AutoEncoder` or `VAE`"
     @delegates(VAE.__init__)
     def __init__(self,
         image_shape:tuple, # C x H x W
         latent_dim:int=16, # Number of latents
+        *,
         encoder_channels:tuple=(512,256), # Channels of the 2 x 2 stride-2 convolutions
         encoder_width:int=128, # Width of the encoder's dense layer
         decoder_channels:tuple=(128,256,512), # Channels of the decoder's convolutions, upsampled between
@@ -243,6 +247,7 @@ class SmallConvVAE(VAE):
     def __init__(self,
         image_shape:tuple, # C x H x W
         latent_dim:int=16, # Number of latents, any
+        *,
         encoder_channels:tuple=(256,128,128), # Channels of the 2 x 2 convolutions
         decoder_channels:tuple=(128,128,256), # Channels of the transposed convolutions
         **kwargs

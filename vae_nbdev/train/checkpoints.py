@@ -5,15 +5,16 @@
 # %% auto #0
 __all__ = ['CheckpointError', 'save_vae', 'load_vae']
 
-# %% ../../nbs/train/03_checkpoints.ipynb #d2f7a87f
-import hashlib, importlib, json, os, secrets, sys, torch, torchvision, fastai
+# %% ../../nbs/train/03_checkpoints.ipynb #9f36e92e
+import hashlib, importlib, json, os, secrets, sys, warnings, torch, torchvision, fastai
 from pathlib import Path
 from fastai.learner import Learner
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors, save as save_tensors
+from ..models.likelihoods import *
 from ..models.vae import *
 
-# %% ../../nbs/train/03_checkpoints.ipynb #2003a8d7
+# %% ../../nbs/train/03_checkpoints.ipynb #ae064662
 class CheckpointError(ValueError): "A saved model that cannot be written or read: the message says why"
 
 _weights,_recipe = 'weights.safetensors','vae.json'
@@ -28,10 +29,16 @@ def _write(path, data):
 
 def _model_recipe(model):
     "Class, arguments and likelihood of a model"
-    args = {k:v for k,v in model.arguments.items() if k not in ('likelihood', 'noise')}
-    return dict(model=f'{type(model).__module__}.{type(model).__qualname__}', arguments=args, likelihood=model.likelihood.recipe)
+    cls,lik = type(model),model.likelihood
+    if '<locals>' in cls.__qualname__: raise CheckpointError(f'{cls.__name__} is defined inside a function, where nothing can find it again: define it at the top of a module or notebook')
+    try: recipe = lik.recipe
+    except NotImplementedError: recipe = dict(likelihood=lik)
+    if type(make_likelihood(**recipe, image_shape=model.image_shape)) is not type(lik) or 'likelihood' not in recipe or recipe['likelihood'] is lik:
+        raise CheckpointError(f'A likelihood of your own ({type(lik).__name__}) is not known by name: keep its model with `torch.save(model.state_dict(), path)`')
+    args = {k: recipe.get(k) if k in ('likelihood', 'noise') else v for k,v in model.arguments.items()}
+    return dict(model=f'{cls.__module__}.{cls.__qualname__}', arguments=args, likelihood=recipe)
 
-# %% ../../nbs/train/03_checkpoints.ipynb #53e7c4ff
+# %% ../../nbs/train/03_checkpoints.ipynb #12d07261
 def save_vae(
     learn:Learner|AutoEncoder, # What to save
     path:str|Path, # Folder, made where it is not there; other files in it are left alone
@@ -45,13 +52,13 @@ def save_vae(
     except TypeError as e:
         raise CheckpointError(f'{type(model).__name__} was made with an argument that a recipe cannot hold ({e}): '
                               'use numbers, strings, lists and dicts, or set it inside the class') from None
-    weights = save_tensors({k: v.detach().cpu().contiguous() for k,v in model.state_dict().items()})
+    weights = save_tensors({k: v.detach().cpu().clone().contiguous() for k,v in model.state_dict().items()})
     path.mkdir(parents=True, exist_ok=True)
     _write(path/_weights, weights)
     _write(path/_recipe, json.dumps(recipe | dict(sha256=hashlib.sha256(weights).hexdigest()), indent=1).encode())
     return path
 
-# %% ../../nbs/train/03_checkpoints.ipynb #4527fc54
+# %% ../../nbs/train/03_checkpoints.ipynb #c9822aba
 def _find_class(name):
     "The model class called `name`"
     module,_,cls = name.rpartition('.')
@@ -74,7 +81,7 @@ def load_vae(
     try: recipe,weights = json.loads((path/_recipe).read_text()),(path/_weights).read_bytes()
     except FileNotFoundError as e: raise FileNotFoundError(f'{path} holds no saved model: there is no {Path(e.filename).name} in it') from None
     except ValueError as e: raise CheckpointError(f'{path/_recipe} is no recipe of a model: {e}') from None
-    if not isinstance(recipe, dict) or recipe.get('format')!=1: raise CheckpointError(f'{path/_recipe} is not in the format of save_vae')
+    if not isinstance(recipe, dict) or recipe.get('format')!=1 or not {'model', 'arguments', 'likelihood'} <= recipe.keys(): raise CheckpointError(f'{path/_recipe} is not in the format of save_vae')
     if hashlib.sha256(weights).hexdigest()!=recipe.get('sha256'):
         raise CheckpointError(f'{path/_weights} is not what the recipe belongs to (another checksum): the save was interrupted, or the file is damaged')
     cls = _find_class(recipe['model'])
@@ -84,4 +91,6 @@ def load_vae(
         model.load_state_dict(load_tensors(weights))
     except (TypeError, ValueError, RuntimeError, SafetensorError) as e:
         raise CheckpointError(f'{recipe["model"]} is not the class it was when {path} was saved: {e}') from e
+    if (recipe.get('data') or {}).get('whiten'):
+        warnings.warn('This model was trained on whitened images and makes whitened images: `Whiten.decode` of loaders made the same way turns them back')
     return model.to(device).eval()

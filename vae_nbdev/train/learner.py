@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['fused_adam', 'vae_learner']
 
-# %% ../../nbs/train/02_learner.ipynb #c6b7b4b6
+# %% ../../nbs/train/02_learner.ipynb #c1c70449
 import warnings, torch
 from functools import partial
 from fastcore.all import L, delegates
@@ -19,10 +19,10 @@ from ..models.likelihoods import *
 from .losses import *
 from .callbacks import *
 
-# %% ../../nbs/train/02_learner.ipynb #3db88e9a
+# %% ../../nbs/train/02_learner.ipynb #b3bab0bc
 fused_adam = partial(OptimWrapper, opt=torch.optim.AdamW, fused=True, weight_decay=0.)
 
-# %% ../../nbs/train/02_learner.ipynb #c0defd9a
+# %% ../../nbs/train/02_learner.ipynb #1386cf9a
 def _check_fit(dls, model, x):
     "Complain where data, of which `x` is a batch, and model do not belong together"
     if tuple(dls.image_shape)!=model.image_shape:
@@ -48,9 +48,10 @@ def vae_learner(
     if not isinstance(model, AutoEncoder): raise TypeError(f'vae_learner wants an `AutoEncoder` or a `VAE`, not {type(model).__name__}')
     if likelihood is not None or noise is not None:
         model.set_likelihood(likelihood if likelihood is not None else model.likelihood.recipe['likelihood'], noise)
+    if dls.device is not None: model.to(dls.device)
     x = dls.train.one_batch()[0]
     _check_fit(dls, model, x)
-    model.center(x.to(next(model.parameters()).device))
+    model.center(x)
     loss_func = ELBOLoss(model.likelihood, beta)
     return Learner(dls, model, loss_func=loss_func, lr=lr, opt_func=opt_func, metrics=elbo_metrics(loss_func)+L(metrics),
                    cbs=[SeededValidation(), ELBOHistory()]+L(cbs), **kwargs)

@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['ELBOLoss']
 
-# %% ../../nbs/train/00_losses.ipynb #f7ffe653
+# %% ../../nbs/train/00_losses.ipynb #4a66b670
 from torch import Tensor
 from ..models.likelihoods import *
 
-# %% ../../nbs/train/00_losses.ipynb #c0693331
+# %% ../../nbs/train/00_losses.ipynb #d5751b33
 class ELBOLoss:
     "Negative ELBO: -log p(x|z) + beta KL, in nats per image, mean over the batch"
     def __init__(self,
