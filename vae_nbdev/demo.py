@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['run_demo']
 
-# %% ../nbs/demo.ipynb #1e8ff0ec
+# %% ../nbs/demo.ipynb #1e208506
 import json, sys, time, matplotlib.pyplot as plt, torch
 from pathlib import Path
 from .data.blocks import *
@@ -16,7 +16,7 @@ from .train.checkpoints import *
 from .analyse.evaluate import *
 from .analyse.plots import *
 
-# %% ../nbs/demo.ipynb #a101957b
+# %% ../nbs/demo.ipynb #3524221e
 def run_demo(
     path:str|Path='runs/demo', # Folder for pictures, metrics and model
     epochs:int=8, # Times through the images
@@ -29,7 +29,7 @@ def run_demo(
     dls = image_dls('textures', bs=100, n_per_family=n_per_family)
     learn = vae_learner(dls, DenseVAE(dls.image_shape, latent_dim=16), likelihood='normal', noise=.1, cbs=BetaWarmup())
     print(f'{dls.images}\nA DenseVAE with 16 latents learns them, {epochs} epochs. ELBO is in nats per image: the higher the better.', flush=True)
-    learn.fit_one_cycle(epochs, 1e-3)
+    learn.fit_one_cycle(epochs, 3e-4)
     metrics = evaluate(learn).reset_index().to_dict('records')
     for nm,f in dict(reconstructions=learn.plot_reconstructions, samples=learn.plot_samples, loss=learn.plot_losses).items(): plt.close(f(save=path/f'{nm}.png'))
     save_vae(learn, path)
@@ -37,7 +37,7 @@ def run_demo(
     (path/'metrics.json').write_text(json.dumps(res, indent=1))
     return res
 
-# %% ../nbs/demo.ipynb #2a10856b
+# %% ../nbs/demo.ipynb #aabad4b7
 def _main():
     plt.switch_backend('agg')
     path = Path('runs/demo')
@@ -51,6 +51,6 @@ Pictures   {path}/reconstructions.png   {path}/samples.png   {path}/loss.png
 Model      {path}: vae = load_vae('{path}'); vae.sample(64)
 Next       open nbs/index.ipynb (make lab), then nbs/tutorials/""")
 
-# %% ../nbs/demo.ipynb #724aa80e
+# %% ../nbs/demo.ipynb #cde33045
 #| eval: false
 if __name__=='__main__': _main()
