@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['PairWithSelf', 'ImageDL', 'ImagesBlock', 'image_dls']
 
-# %% ../../nbs/data/03_blocks.ipynb #2599b1dc
+# %% ../../nbs/data/03_blocks.ipynb #93c2926a
 import math, torch
 from torch import Tensor
-from fastcore.all import L, merge, delegates, listify
+from fastcore.all import L, merge, delegates, listify, patch
 from fastai.data.core import TfmdDL, DataLoaders, Transform
 from fastai.data.block import DataBlock, TransformBlock
 from fastai.torch_core import to_cpu, show_images
@@ -16,13 +16,13 @@ from .pickles import *
 from .sources import *
 from .preprocess import *
 
-# %% ../../nbs/data/03_blocks.ipynb #da033ac6
+# %% ../../nbs/data/03_blocks.ipynb #b64d128e
 class PairWithSelf(Transform):
     "x to (x, x): input and target"
     order = 100
     def encodes(self, x): return x,x
 
-# %% ../../nbs/data/03_blocks.ipynb #7eb13acf
+# %% ../../nbs/data/03_blocks.ipynb #91d8d572
 class ImageDL(TfmdDL):
     "Batches `(x, x)` gathered from a uint8 tensor of images"
     def __init__(self,
@@ -68,32 +68,38 @@ class ImageDL(TfmdDL):
 
     def decode(self, b): return to_cpu(self.after_batch.decode(b))
 
-    def decode_images(self,
-        x:Tensor, # What the network sees or makes: B x C x H x W
-    ) -> Tensor: # B x C x H x W in [0, 1], on the CPU
-        "Images to look at: whitening undone, clipped"
-        return self.decode(x.detach()).clamp(0, 1)
+# %% ../../nbs/data/03_blocks.ipynb #7c37374d
+@patch
+def decode_images(self:ImageDL,
+    x:Tensor, # What the network sees or makes: B x C x H x W
+) -> Tensor: # B x C x H x W in [0, 1], on the CPU
+    "Images to look at: whitening undone, clipped"
+    return self.decode(x.detach()).clamp(0, 1)
 
-    def show_batch(self,
-        b=None, # Batch to show
-        max_n:int=9, # Images at most
-        nrows:int=None, # Rows; None makes a square
-        **kwargs
-    ):
-        "Show up to `max_n` images of a batch"
-        x = self.decode_images((self.one_batch() if b is None else b)[0][:max_n])
-        show_images(x.expand(-1, 3, -1, -1), nrows=nrows or math.ceil(len(x)**.5), **kwargs)
+@patch
+def show_batch(self:ImageDL,
+    b=None, # Batch to show
+    max_n:int=9, # Images at most
+    nrows:int=None, # Rows; None makes a square
+    **kwargs
+):
+    "Show up to `max_n` images of a batch"
+    x = self.decode_images((self.one_batch() if b is None else b)[0][:max_n])
+    show_images(x.expand(-1, 3, -1, -1), nrows=nrows or math.ceil(len(x)**.5), **kwargs)
 
-    def show_results(self, *args, **kwargs): raise NotImplementedError('Originals beside reconstructions: learn.plot_reconstructions()')
+@patch
+def show_results(self:ImageDL, *args, **kwargs):
+    "Not for this loader: says what to call instead"
+    raise NotImplementedError('Originals beside reconstructions: learn.plot_reconstructions()')
 
-# %% ../../nbs/data/03_blocks.ipynb #a976c7d0
+# %% ../../nbs/data/03_blocks.ipynb #8e0b4db7
 def ImagesBlock(
     batch_tfms:list=None, # Batch transforms between scaling and pairing
 ) -> TransformBlock:
     "Images in memory, N x C x H x W, for a `DataBlock`"
     return TransformBlock(batch_tfms=[ScaleImages(), *listify(batch_tfms), PairWithSelf()], dl_type=ImageDL)
 
-# %% ../../nbs/data/03_blocks.ipynb #c0d4285c
+# %% ../../nbs/data/03_blocks.ipynb #611450c3
 def _holdout(images, pct, seed):
     "`images` with `pct` of its training images moved to a validation split"
     if not 0<pct<1: raise ValueError(f'valid_pct is a share between 0 and 1, not {pct}')
