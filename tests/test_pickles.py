@@ -217,7 +217,7 @@ def test_names(tmp_path):
     with pytest.raises(FileNotFoundError, match='no file .*none.pkl'): read_images(tmp_path/'none.pkl')
     with pytest.raises(FileNotFoundError): (tmp_path/'folder.pkl').mkdir(); read_images(tmp_path/'folder.pkl')
     for f in read_images, lambda p: write_images(as_images(dataset()), p):
-        with pytest.raises(DatasetError, match=r'set.h5.*\.pkl, \.pkl\.gz or \.npz'): f(tmp_path/'set.h5')
+        with pytest.raises(DatasetError, match=r'set.h5.*\.npz, \.npy, \.pkl or \.pkl\.gz'): f(tmp_path/'set.h5')
 
 # ---- arrays that are no images
 

@@ -7,7 +7,6 @@ __all__ = ['split_dl', 'split_images', 'pca_error', 'evaluate']
 
 # %% ../../nbs/analyse/00_evaluate.ipynb #e5ef0553
 import pandas as pd, torch
-from sklearn.decomposition import PCA
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from torch import Tensor
@@ -32,15 +31,32 @@ def split_images(
     return torch.cat([x for x,_ in split_dl(dls, split)])
 
 # %% ../../nbs/analyse/00_evaluate.ipynb #a838e394
+def _principal(dls):
+    "Mean of the training images and their principal components, the first in the first column: D, D x D"
+    if not hasattr(dls, 'principal'):
+        n,total,products,start = 0,0.,0.,None
+        for x,_ in split_dl(dls, 'train'):
+            x = x.flatten(1)
+            start = x.mean(0) if start is None else start                      # near the mean, so that little is lost in float32
+            x = x-start
+            n,total,products = n+len(x),total+x.sum(0).double(),products+(x.T@x).double()
+        mean = total/n
+        dls.principal = start+mean.float(),torch.linalg.eigh(products/n - torch.outer(mean, mean)).eigenvectors.flip(1).float()
+    return dls.principal
+
 def pca_error(
-    dls:DataLoaders, # Components are fitted on its training split
+    dls:DataLoaders, # Components are those of its training split
     n_components:int, # As many as the model has latents
     split:str='test', # Where the error is measured
 ) -> float: # Mean squared error per pixel
     "Error of reconstructing images from their first principal components"
-    x,train = (split_images(dls, s).flatten(1).cpu().numpy() for s in (split, 'train'))
-    pca = PCA(min(n_components, *train.shape), svd_solver='covariance_eigh').fit(train)
-    return float(((pca.inverse_transform(pca.transform(x)) - x)**2).mean())
+    mean,u = _principal(dls)
+    total = n = 0
+    for x,_ in split_dl(dls, split):
+        x = x.flatten(1)-mean
+        rest = x - x@u[:,:n_components]@u[:,:n_components].T
+        total,n = total+rest.square().sum().item(),n+x.numel()
+    return total/n
 
 # %% ../../nbs/analyse/00_evaluate.ipynb #bcf426bb
 def evaluate(

@@ -6,7 +6,7 @@
 __all__ = ['UnsafePickleError', 'DatasetError', 'Images', 'safe_unpickle', 'as_images', 'read_images', 'write_images']
 
 # %% ../../nbs/data/00_pickles.ipynb #bfdf6050
-import base64, gzip, html, io, math, operator, os, pickle, re, secrets
+import base64, gzip, html, io, math, operator, os, pickle, re, secrets, warnings, zipfile
 from dataclasses import dataclass
 from pathlib import Path
 import matplotlib.pyplot as plt, numpy as np, torch
@@ -36,6 +36,7 @@ class Images:
     valid_labels: torch.Tensor = None # K, int64
     vocab       : list = None         # names of the classes, `vocab[label]`; the numbers themselves when not given
     name        : str = 'images'      # what plots and messages call the data set
+    mapped      : bool = False        # are the images left on the disk? (see `read_images`)
 
     def __post_init__(self):
         splits = self.splits()
@@ -304,6 +305,18 @@ def _tensors(arrays, name):
     mask = max((x.max() for x in arrays.values() if x.dtype.kind in 'iu' and x.size), default=0)==1
     return {k: torch.from_numpy(np.array(_bytes(_nchw(x, _at(name,k)), _at(name,k), mask), order='C')) for k,x in arrays.items()}
 
+# %% ../../nbs/data/00_pickles.ipynb #d569f4dd
+def _map_tensors(arrays, name):
+    "A dict of `np.memmap` as a dict of tensors, N x C x H x W, that read from the disk"
+    res = {}
+    for k,x in arrays.items():
+        if not isinstance(x, np.memmap) or x.dtype!=np.uint8: raise DatasetError(f'{_at(name,k)} is not an array of uint8 left on the disk, as the others are')
+        if x[:1000].size and x[:1000].max()<=1: raise DatasetError(f'{_at(name,k)} has no value above 1 among its first 1,000 images; expected 0 to 255')
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')                                    # torch would rather write to it; nobody does
+            res[k] = torch.from_numpy(_nchw(x, _at(name,k)))
+    return res
+
 # %% ../../nbs/data/00_pickles.ipynb #877fe95a
 def _labels(y, at):
     "`y` as class numbers, int64"
@@ -340,23 +353,27 @@ def as_images(data,          # a dict of arrays, with `train_images` and `test_i
             found = ', '.join(str(o) for o in list(data)[:12]) or 'no key at all'
             raise DatasetError(f'{_at(name,k)} is missing; found {found}; expected train_images, test_images and, optionally, '
                                'train_labels, test_labels, valid_images, valid_labels, vocab')
-    tensors = _tensors({k: v for k,v in given.items() if k.endswith('_images')}, name)
+    images = {k: v for k,v in given.items() if k.endswith('_images')}
+    mapped = any(isinstance(v, np.memmap) for v in images.values())
+    tensors = _map_tensors(images, name) if mapped else _tensors(images, name)
     labels = {k: _labels(v, _at(name,k)) for k,v in given.items() if k.endswith('_labels')}
     vocab = next((_vocab(given[k], _at(name,k)) for k in ('vocab','label_names') if k in given), None)
-    return Images(**tensors, **labels, vocab=vocab, name=name)
+    return Images(**tensors, **labels, vocab=vocab, name=name, mapped=mapped)
 
 # %% ../../nbs/data/00_pickles.ipynb #f20bbcc5
 def _split(x, name, test_pct, seed):
-    x = _tensors({'array of images': x}, name)['array of images']
+    mapped = isinstance(x, np.memmap)
+    x = (_map_tensors if mapped else _tensors)({'array of images': x}, name)['array of images']
     n = max(1, round(test_pct*len(x)))
     if n>=len(x): raise DatasetError(f'{name} holds an array of {len(x):,} images; expected enough to split {test_pct:.0%} off as test images')
+    if mapped: return Images(x[:-n], x[-n:], name=name, mapped=True)
     order = torch.from_numpy(np.random.default_rng(seed).permutation(len(x)))
     return Images(x[order[n:]], x[order[:n]], name=name)
 
 # %% ../../nbs/data/00_pickles.ipynb #fa338b85
 def _suffix(path):
-    res = next((s for s in ('.pkl','.pkl.gz','.npz') if path.name.lower().endswith(s)), None)
-    if res is None: raise DatasetError(f'{path.name} has an unknown ending; expected .pkl, .pkl.gz or .npz')
+    res = next((s for s in ('.pkl','.pkl.gz','.npz','.npy') if path.name.lower().endswith(s)), None)
+    if res is None: raise DatasetError(f'{path.name} has an unknown ending; expected .npz, .npy, .pkl or .pkl.gz')
     return res
 
 # %% ../../nbs/data/00_pickles.ipynb #0b445916
@@ -368,25 +385,70 @@ def _member(z, key, name):
         raise DatasetError(f'{_at(name,key)} {what}; expected an array of numbers') from None
 
 # %% ../../nbs/data/00_pickles.ipynb #ed72c20e
+def _load(path, suffix):
+    "What `np.load` makes of an .npz or .npy file"
+    try: res = np.load(path, allow_pickle=False)
+    except MemoryError: raise MemoryError(f'{path.name} does not fit in memory: leave it on the disk, mapped=True') from None
+    except Exception as e:
+        what = 'is an array of Python objects' if 'Object arrays' in str(e) else 'is truncated or damaged'
+        raise DatasetError(f'{path.name} {what}; expected a whole {suffix} file of numbers') from None
+    if isinstance(res, np.lib.npyio.NpzFile)!=(suffix=='.npz'): raise DatasetError(f'{path.name} is no {suffix} file, whatever its name says')
+    return res
+
 def _read_npz(path):
-    try: z = np.load(path, allow_pickle=False)
-    except Exception as e: raise DatasetError(f'{path.name} is truncated or damaged; expected a whole .npz file') from None
-    if not isinstance(z, np.lib.npyio.NpzFile): raise DatasetError(f'{path.name} is no .npz file, but holds a single array; expected .npz')
-    with z:
+    with _load(path, '.npz') as z:
         if z.files==['arr_0']: return _member(z, 'arr_0', path.name)
         return {k: _member(z, k, path.name) if k in _keys else None for k in z.files}
 
-# %% ../../nbs/data/00_pickles.ipynb #f248b3e3
-def read_images(path,         # file that ends in .pkl, .pkl.gz or .npz
+# %% ../../nbs/data/00_pickles.ipynb #a9174000
+def _mapped(path, at, start=0):
+    "The uint8 array in a file, in .npy format from byte `start` on, left on the disk"
+    with open(path, 'rb') as f:
+        f.seek(start)
+        version = np.lib.format.read_magic(f)
+        shape,fortran,dtype = (np.lib.format.read_array_header_1_0 if version==(1,0) else np.lib.format.read_array_header_2_0)(f)
+        if dtype!=np.uint8: raise DatasetError(f'{at} is an array of {dtype}; expected uint8, 0 to 255: others cannot be left on the disk')
+        return np.memmap(path, dtype, 'r', f.tell(), shape, 'F' if fortran else 'C')
+
+def _member_start(path, member):
+    "Where the data of a zip member begin: behind 30 bytes, its name and its extra field"
+    with open(path, 'rb') as f:
+        f.seek(member.header_offset+26)
+        return member.header_offset + 30 + sum(int.from_bytes(f.read(2), 'little') for _ in range(2))
+
+# %% ../../nbs/data/00_pickles.ipynb #d555d7c8
+def _map_file(path, suffix):
+    "What `read_images` reads, with the images left on the disk"
+    if suffix not in ('.npy', '.npz'): raise DatasetError(f'{path.name} cannot be left on the disk; expected .npy, or .npz written without compression')
+    try:
+        if suffix=='.npy': return _mapped(path, path.name)
+        data = {}
+        with zipfile.ZipFile(path) as z, _load(path, suffix) as npz:
+            for member in z.infolist():
+                k = member.filename.removesuffix('.npy')
+                if member.compress_type!=zipfile.ZIP_STORED and (k.endswith('_images') or k=='arr_0'):
+                    raise DatasetError(f'{_at(path.name, k)} is compressed; expected an .npz written by `np.savez`, or by `write_images(..., compress=False)`')
+                data[k] = _mapped(path, _at(path.name, k), _member_start(path, member)) if k.endswith('_images') or k=='arr_0' else _member(npz, k, path.name) if k in _keys else None
+        return data['arr_0'] if set(data)=={'arr_0'} else data
+    except (ValueError, zipfile.BadZipFile, OSError) as e:
+        if isinstance(e, DatasetError): raise
+        raise DatasetError(f'{path.name} is truncated or damaged ({e}); expected a whole {suffix} file') from None
+
+# %% ../../nbs/data/00_pickles.ipynb #ad42f066
+def read_images(path,         # file that ends in .npz, .npy, .pkl or .pkl.gz
                 test_pct=.05, # part of a bare array that becomes the test split
                 seed=42,      # of that split
+                mapped=False, # leave the images (uint8, .npy or uncompressed .npz) on the disk, and read what is used
                ):
     "`Images` from a file; raises `DatasetError` or `UnsafePickleError`, which name file, key and what was expected"
     path = Path(path)
     suffix = _suffix(path)
     if not path.is_file(): raise FileNotFoundError(f'There is no file {path}')
-    if suffix=='.npz': return as_images(_read_npz(path), path.name, test_pct, seed)
-    with (gzip.open if suffix=='.pkl.gz' else open)(path, 'rb') as f: data = safe_unpickle(f)
+    if mapped: data = _map_file(path, suffix)
+    elif suffix=='.npz': data = _read_npz(path)
+    elif suffix=='.npy': data = _load(path, suffix)
+    else:
+        with (gzip.open if suffix=='.pkl.gz' else open)(path, 'rb') as f: data = safe_unpickle(f)
     return as_images(data, path.name, test_pct, seed)
 
 # %% ../../nbs/data/00_pickles.ipynb #ed44121c
@@ -400,23 +462,25 @@ def _arrays(images):
     return res
 
 # %% ../../nbs/data/00_pickles.ipynb #0b2ace7b
-def _dump(data, f, suffix):
-    if suffix=='.npz': np.savez_compressed(f, **data)
+def _dump(data, f, suffix, compress):
+    if suffix=='.npz': (np.savez_compressed if compress else np.savez)(f, **data)
     elif suffix=='.pkl': pickle.dump(data, f, protocol=4)
     else:
         with gzip.GzipFile('', 'wb', 6, f, mtime=0) as g: pickle.dump(data, g, protocol=4)
 
 # %% ../../nbs/data/00_pickles.ipynb #93c4dd0e
 def write_images(images, # what `read_images` gives
-                 path,   # file to write, ends in .pkl, .pkl.gz or .npz
+                 path,   # file to write, ends in .npz, .pkl or .pkl.gz
+                 compress=True, # an .npz? (not, if it is to be mapped)
                 ):
     "Write a data set to one file, atomically; returns its path"
     path = Path(path)
+    if path.suffix.lower()=='.npy': raise DatasetError(f'{path.name} would hold one array only; expected .npz, .pkl or .pkl.gz')
     suffix,tmp = _suffix(path),path.with_name(f'.{path.name}.{secrets.token_hex(4)}.tmp')
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with open(tmp, 'xb') as f:
-            _dump(_arrays(images), f, suffix)
+            _dump(_arrays(images), f, suffix, compress)
             f.flush(); os.fsync(f.fileno())
         os.replace(tmp, path)
     finally: tmp.unlink(missing_ok=True)

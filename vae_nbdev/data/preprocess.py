@@ -66,9 +66,11 @@ class Binarize(Transform):
     def encodes(self, x): return (x >= self.threshold).float() if self.how=='threshold' else torch.bernoulli(x)
 
 # %% ../../nbs/data/02_preprocess.ipynb #3baa0894
+def _spread(n, k): return torch.arange(n) if n<=k else torch.linspace(0, n-1, k).long()
+
 class Whiten(Transform):
     "ZCA whitening, fitted on the training images; `decode` inverts it"
-    order,parameters = 40,('mean', 'forward', 'backward')
+    order,parameters,max_images = 40,('mean', 'forward', 'backward'),60_000
     def __init__(self,
         eps:float=.01, # Added to every variance, in units where white is 1
     ):
@@ -77,8 +79,8 @@ class Whiten(Transform):
         self.mean = self.forward = self.backward = None
 
     def setups(self, dl):
-        "Fit on all the images of a training loader, as the transforms before this one leave them"
-        if self.mean is None: self.fit(torch.cat([dl.after_batch(b) for b in dl.images.split(1000)]))
+        "Fit on the images of a training loader, as the transforms before this one leave them; of more than `max_images` on as many, evenly spread"
+        if self.mean is None: self.fit(torch.cat([dl.after_batch(dl.images[i]) for i in _spread(len(dl.images), self.max_images).split(1000)]))
 
     def fit(self, x:Tensor):
         "Fit on images N x C x H x W"

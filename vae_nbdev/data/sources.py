@@ -180,7 +180,7 @@ def natural_images(
     return Images(x, xt, y, yt, vocab=['china','flower'], name='natural')
 
 # %% ../../nbs/data/01_sources.ipynb #5f11381e
-_formats = '.npz', '.pkl', '.pkl.gz'
+_formats = '.npz', '.npy', '.pkl', '.pkl.gz'
 
 def _folders(path=None):
     "The folders where data sets lie, first choice first"
@@ -249,7 +249,7 @@ def dataset_names(
 
 # %% ../../nbs/data/01_sources.ipynb #92135a41
 def load_dataset(
-    name_or_path, # A name from `dataset_names`, `kaggle:FILE`, or the path of a .npz, .pkl or .pkl.gz
+    name_or_path, # A name from `dataset_names`, `kaggle:FILE`, or the path of a .npz, .npy, .pkl or .pkl.gz
     path=None, # Folder to look into and download to, instead of `VAE_NBDEV_DATA` and the cache
     **kwargs, # For `texture_images`, `digits_images` or `natural_images`; for a file, those of `read_images`
 ) -> Images: # uint8, N x C x H x W, in splits
@@ -265,4 +265,4 @@ def load_dataset(
     names = dataset_names(path)
     close = difflib.get_close_matches(name, names, n=2)
     raise DatasetError(f'no data set {name!r}: {"did you mean " + " or ".join(close) + "? " if close else ""}There are {", ".join(names)}; '
-                       'or give the path of a .npz, .pkl or .pkl.gz file.')
+                       'or give the path of a .npz, .npy, .pkl or .pkl.gz file.')
