@@ -35,8 +35,8 @@ run: .venv/installed           ## execute notebooks and keep their outputs: make
 	$(PY) tools/run_nb.py $(NB)
 	.venv/bin/nbdev_clean
 
-bench: .venv/installed         ## images a second of the data path, beside fastai's own
-	$(PY) benchmarks/data_path.py
+bench: .venv/installed         ## speed and memory beside bare torch, fastai's own loader and Pythae
+	$(PY) -W ignore benchmarks/bench.py
 
 hooks: .venv/installed         ## merge notebooks cell by cell, and trust them after a pull
 	git config --local include.path ../.gitconfig

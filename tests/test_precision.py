@@ -1,0 +1,28 @@
+"bfloat16 learns what float32 learns"
+import os
+from pathlib import Path
+import pytest, torch
+from vae_nbdev import *
+
+def elbo(source, precision, seed, cls, epochs, lr, **kwargs):
+    torch.manual_seed(seed)
+    dls = image_dls(source, bs=100, binarize='threshold', **kwargs)
+    learn = vae_learner(dls, cls(dls.image_shape, latent_dim=8), precision=precision, cbs=BetaWarmup())
+    with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(epochs, lr)
+    return evaluate(learn, 'test', seed=seed).elbo.item()
+
+def check(*args, **kwargs):
+    "Nats between the two, a pair of runs for each of three seeds"
+    pairs = [(elbo(args[0], 'bf16', seed, *args[1:], **kwargs), elbo(args[0], 'fp32', seed, *args[1:], **kwargs)) for seed in range(3)]
+    print(args[0], *(f'bf16 {a:.2f} fp32 {b:.2f}' for a,b in pairs))
+    assert abs(sum(a-b for a,b in pairs)/3) < .5, pairs
+
+needs_bf16 = pytest.mark.skipif(not has_bfloat16(), reason='no bfloat16 here')
+
+@needs_bf16
+def test_digits(): check('digits', SmallDenseVAE, 20, 2e-3, steps=20)
+
+@pytest.mark.slow
+@needs_bf16
+@pytest.mark.skipif(not (Path(os.environ.get('VAE_NBDEV_DATA', '-'))/'mnist.npz').exists(), reason='VAE_NBDEV_DATA has no mnist.npz')
+def test_mnist(): check('mnist', DenseVAE, 5, 1e-3)
