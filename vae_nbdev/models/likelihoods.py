@@ -7,6 +7,7 @@ __all__ = ['Likelihood', 'BernoulliLikelihood', 'NormalLikelihood', 'NormalDiagL
 
 # %% ../../nbs/models/01_likelihoods.ipynb #8e8962cf
 import math, torch
+from fastcore.basics import patch
 from torch import nn, Tensor
 from torch.nn import functional as F
 from .latents import soft_bound
@@ -82,23 +83,26 @@ class NormalLikelihood(Likelihood):
         "The noise's standard deviation in use"
         return torch.exp(.5*self.logvar)
 
-    def log_prob(self, params, x):
-        sq = (x-params).square().flatten(1)                                # B x D
-        logvar = self._optimum(sq) if self.noise=='optimal' and self.training else self.logvar
-        return -.5*sq.sum(1)*torch.exp(-logvar) - sq.shape[1]*(.5*logvar + _half_log_2pi)
-
-    def _optimum(self, sq):
-        "The batch's best log sigma^2, remembered as a running average"
-        best = sq.mean().clamp(min=1e-6).log()
-        with torch.no_grad(): self.raw_logvar.lerp_(best, self.momentum)
-        return best
-
     def mean(self, params): return params
     def params_for(self, mean): return mean
     def sample(self, params): return params + self.sigma*torch.randn_like(params)
 
     @property
     def recipe(self): return dict(likelihood='normal', noise=self.noise)
+
+# %% ../../nbs/models/01_likelihoods.ipynb #2a62fd68
+@patch
+def log_prob(self:NormalLikelihood, params, x):
+    sq = (x-params).square().flatten(1)                                # B x D
+    logvar = self._optimum(sq) if self.noise=='optimal' and self.training else self.logvar
+    return -.5*sq.sum(1)*torch.exp(-logvar) - sq.shape[1]*(.5*logvar + _half_log_2pi)
+
+@patch
+def _optimum(self:NormalLikelihood, sq):
+    "The batch's best log sigma^2, remembered as a running average"
+    best = sq.mean().clamp(min=1e-6).log()
+    with torch.no_grad(): self.raw_logvar.lerp_(best, self.momentum)
+    return best
 
 # %% ../../nbs/models/01_likelihoods.ipynb #1b65f195
 class NormalDiagLikelihood(Likelihood):
