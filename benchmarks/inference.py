@@ -1,4 +1,4 @@
-"Images a second of sampling, and importance weights a second: ours, the same by hand, Pythae."
+"Images a second of sampling, and importance weights a second: ours, and the same by hand."
 import time
 import torch
 from vae_nbdev import *
