@@ -13,14 +13,14 @@ def show(results, name, title, res, unit, digits=0):
     print(table(title, res, unit, digits), flush=True)
 
 def measure_training(results, args):
-    for name,bs,n in [('dense',100,10_000), ('dense',1000,20_000), ('small',100,30_000), ('small',1000,60_000)]:
+    for name,bs,n in [('dense',100,10_000), ('dense',1000,10_000), ('small',100,30_000), ('small',1000,30_000)]:
         key = f'training {name} {bs}'
         if args.smoke: bs,n = bs//10,bs//5
         res = summary(in_turn(training.contenders(name, bs, n, args.device, args.compile), args.repeats), 'Learner')
         show(results, key, f'Training, {name} network, batch {bs}', res, 'images/s')
 
 def measure_conv(results, args):
-    images,bs,n = training.random_images(20 if args.smoke else 1000),10 if args.smoke else 100,{}
+    images,bs = training.random_images(20 if args.smoke else 300),10 if args.smoke else 100
     models = dict(ConvVAE=training.ConvVAE, SmallConvVAE=training.SmallConvVAE)
     for name,cls in models.items():
         res = {'Learner': training.ours(cls((1,28,28)), images, bs, args.device), 'Learner, float32': training.ours(cls((1,28,28)), images, bs, args.device, precision='fp32'),
@@ -75,7 +75,7 @@ if __name__=='__main__':
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument('what', nargs='*', default=list(measurements), help=f'any of {", ".join(measurements)}; all when nothing is named')
     p.add_argument('--smoke', action='store_true', help='a minute of it, to see that it runs')
-    p.add_argument('--repeats', type=int, default=7, help='rounds; the median counts')
+    p.add_argument('--repeats', type=int, default=5, help='rounds; the median counts')
     p.add_argument('--compile', action='store_true', help='also torch.compile')
     p.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     p.add_argument('--out', type=Path, default='runs/bench')

@@ -27,8 +27,7 @@ def wait(device):
 
 class TrainTime(Callback):
     "Seconds of the training part of the last epoch"
-    order = 1000
-    def before_train(self): wait(self.dls.device); self.start = time.perf_counter()
+    def before_epoch(self): wait(self.dls.device); self.start = time.perf_counter()
     def after_train(self): wait(self.dls.device); self.seconds = time.perf_counter() - self.start
 
 def ours(model, images, bs, device, **kwargs):

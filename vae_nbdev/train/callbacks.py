@@ -117,10 +117,12 @@ class ELBOHistory(Callback):
 
 # %% ../../nbs/train/01_callbacks.ipynb #404cdd59
 class FlushDenormals(Callback):
-    "Before each epoch, set to 0 what is left of an optimiser's state where no gradient has come for long"
-    tiny = 1e-30                                                               # its square root is far below Adam's eps
+    "Every so many steps, set to 0 what is left of an optimiser's state where no gradient has come for long"
+    run_valid,tiny = False,1e-30                                               # whose root is far below Adam's eps
+    def __init__(self, every:int=500): self.every = every # Steps
 
-    def before_train(self):
+    def after_batch(self):
+        if self.train_iter%self.every: return
         for state in getattr(self.opt, 'opt', self.opt).state.values():
             for v in state.values():
                 if isinstance(v, torch.Tensor) and v.device.type=='cpu': v.mul_(v.abs()>=self.tiny)
