@@ -48,6 +48,15 @@ def measure_scaling(results, args):
     res = {f'widths x {f:g}': training.ours(for_width(f), training.random_images(n), 10 if args.smoke else 100, args.device) for f in (1,.25,.5,2)}
     show(results, 'scaling width', 'The dense network, by width, batch 100', summary(in_turn(res, min(args.repeats, 5))), 'images/s')
 
+def measure_long(results, args):
+    "Does a run slow down? The first and the last of its parts, with and without FlushDenormals"
+    n,part = (200,2) if args.smoke else (40_000,500)
+    rows = {}
+    for name,flush in {'with FlushDenormals': True, 'without': False}.items():
+        speeds = training.parts('textures', 6*part, part, args.device, flush, n_per_family=n//7)
+        rows |= {f'{name}, first {part} steps': speeds[:1]*2, f'{name}, last {part} steps': speeds[-1:]*2}
+    show(results, 'long', f'A run of {6*part:,} steps on textures, dense network, batch 100', summary(rows), 'images/s')
+
 def measure_memory(results, args):
     rows = {}
     for name in ('Learner', 'bare loop', 'Pythae'):
@@ -69,7 +78,7 @@ def picture(results, path):
         ax.set_title(f'{v["title"]}: {v["unit"]}, ours is 1', fontsize=9, loc='left')
     fig.savefig(path, dpi=90); plt.close(fig)
 
-measurements = dict(training=measure_training, conv=measure_conv, data=measure_data, inference=measure_inference, scaling=measure_scaling, memory=measure_memory)
+measurements = dict(training=measure_training, conv=measure_conv, data=measure_data, inference=measure_inference, scaling=measure_scaling, long=measure_long, memory=measure_memory)
 
 if __name__=='__main__':
     p = argparse.ArgumentParser(description=__doc__)

@@ -39,6 +39,27 @@ def ours(model, images, bs, device, **kwargs):
         return len(dls.train)*bs/timer.seconds
     return run
 
+class PartTime(Callback):
+    "Images a second of every `n` steps"
+    run_valid = False
+    def __init__(self, n): self.n,self.speeds,self.start = n,[],None
+    def before_batch(self):
+        if self.train_iter%self.n==0: self.note()
+    def after_fit(self): self.note()
+    def note(self):
+        wait(self.dls.device); now = time.perf_counter()
+        if self.start: self.speeds.append(self.n*self.dls.train.bs/(now-self.start))
+        self.start = now
+
+def parts(source, steps, n, device, flush, **kwargs):
+    "Images a second of every `n` steps of one epoch of `steps`, on real images"
+    torch.manual_seed(0)
+    dls = image_dls(source, bs=100, steps=steps, device=device, **kwargs)
+    learn = vae_learner(dls, DenseVAE(dls.image_shape, 16), likelihood='normal', cbs=(timer := PartTime(n)))
+    if not flush: learn.remove_cb(learn.flush_denormals)
+    with learn.no_bar(), learn.no_logging(): learn.fit(1, 3e-4)
+    return timer.speeds[:steps//n]
+
 # -- bare torch -------------------------------------------------------------------------------------------------------
 
 def mlp(*widths): return nn.Sequential(*[l for a,b in zip(widths, widths[1:]) for l in (nn.Linear(a, b), nn.ReLU())])
