@@ -20,13 +20,13 @@ class Pair(ItemTransform):
     order = 100
     def encodes(self, b): return b[0],b[0]
 
-def by_item(block, images, bs):
+def by_item(block, images, bs, num_workers=0):
     "fastai's own loader: one image after another, then collated"
     block = DataBlock(block, getters=[lambda i: images[i]], splitter=lambda o: (o, o[:1]))
-    return block.dataloaders(range(len(images)), bs=bs, num_workers=0, device='cpu').train
+    return block.dataloaders(range(len(images)), bs=bs, num_workers=num_workers, device='cpu').train
 
-def tensor_items(images, bs):
-    return by_item(TransformBlock(batch_tfms=[ScaleImages(), Binarize(), Pair()]), images.train_images, bs)
+def tensor_items(images, bs, **kwargs):
+    return by_item(TransformBlock(batch_tfms=[ScaleImages(), Binarize(), Pair()]), images.train_images, bs, **kwargs)
 
 def pillow_items(images, bs):
     block = TransformBlock(type_tfms=PILImageBW.create, batch_tfms=[IntToFloatTensor(), Binarize(), Pair()])   # `ImageBlock`, and a threshold
@@ -55,7 +55,7 @@ def check(dls):
 def contenders(n, n_pillow, bs, folder):
     "Name -> function"
     images,few = random_images(n),random_images(n_pillow)
-    dls = {'image_dls': ours(images, bs), 'image_dls, mapped=True': mapped(images, bs, folder), 'fastai, tensors item by item': tensor_items(images, bs),
+    dls = {'image_dls': ours(images, bs), 'image_dls, mapped=True': mapped(images, bs, folder), 'fastai, tensors item by item': tensor_items(images, bs), 'the same, two workers': tensor_items(images, bs, num_workers=2),
            'fastai, ImageBlock through Pillow': pillow_items(few, bs), 'bare torch loop': Bare(images, bs)}
     check(dls)
     return {name: lambda dl=dl: rate(dl) for name,dl in dls.items()}

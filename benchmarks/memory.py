@@ -14,5 +14,6 @@ if __name__=='__main__':
     run = {'Learner':   lambda: ours(net.model((1,28,28)), images, 100, 'cpu'),
            'Pythae':    lambda: pythae(net, images, 100, 'cpu'),
            'bare loop': lambda: bare(BareVAE(net), images, 100, 'cpu', fused, has_bfloat16())}[name]()
+    del images                                                   # Pythae has made floats of them
     run()
     print(status('VmHWM')-start)

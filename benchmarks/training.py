@@ -45,7 +45,7 @@ class PartTime(Callback):
     def __init__(self, n): self.n,self.speeds,self.start = n,[],None
     def before_batch(self):
         if self.train_iter%self.n==0: self.note()
-    def after_fit(self): self.note()
+    def after_train(self): self.note()
     def note(self):
         wait(self.dls.device); now = time.perf_counter()
         if self.start: self.speeds.append(self.n*self.dls.train.bs/(now-self.start))
@@ -164,6 +164,7 @@ def contenders(name, bs, n, device='cpu', compile=False):
         res['bare loop'] = bare(BareVAE(net), images, bs, device)
         res['+ fused Adam'] = bare(BareVAE(net), images, bs, device, fused)
         if bf16: res['+ bfloat16'] = bare(BareVAE(net), images, bs, device, fused, True)
+        if compile: res['Learner, compile=True'] = ours(net.model((1,28,28)), images, bs, device, compile=True)
         if compile: res['+ torch.compile'] = bare(BareVAE(net), images, bs, device, fused, bf16, compile='default')
         res['our model in that loop'] = bare(net.model((1,28,28)), images, bs, device, fused, bf16, flat=False)
         try: res['Pythae'] = pythae(net, images, bs, device)

@@ -87,8 +87,24 @@ def test_device_by_name():
 def test_autoencoder_in_bfloat16():
     dls = image_dls('digits', bs=100)
     learn = vae_learner(dls, DenseAutoEncoder(dls.image_shape, 4, encoder_widths=(32,), decoder_widths=(32,)), likelihood='normal', precision='bf16')
+    features,outputs = set(),set()
+    learn.model.encoder.register_forward_hook(lambda m,i,o: features.add(o.dtype))
+    learn.model.register_forward_hook(lambda m,i,o: outputs.update(t.dtype for t in o))
     with learn.no_bar(), learn.no_logging(): learn.fit(1)
-    assert evaluate(learn, 'test').elbo.notna().all()
+    assert (features, outputs)==({torch.bfloat16}, {torch.float32})
+
+@pytest.mark.slow
+def test_compiled_model_learns_the_same():
+    "`compile=True` changes the speed, not what is learned; the model can be saved and loaded"
+    def elbo(compile):
+        torch.manual_seed(0)
+        dls = image_dls('digits', bs=100)
+        learn = vae_learner(dls, SmallDenseVAE(dls.image_shape, 4), likelihood='normal', compile=compile, precision='fp32')
+        with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(10, 2e-3)
+        return evaluate(learn, 'test').elbo.item(),learn
+    (plain,_),(compiled,learn) = elbo(False),elbo(True)
+    assert abs(plain-compiled) < 1, (plain, compiled)
+    assert learn.model.sample(2).shape==(2,1,8,8)
 
 def test_train_numbers_are_of_the_images_as_they_are():
     dls = image_dls('digits', bs=100, random_contrast=True, batch_tfms=RandomFlip())

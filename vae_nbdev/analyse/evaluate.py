@@ -10,6 +10,7 @@ import pandas as pd, torch
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from torch import Tensor
+from ..data.preprocess import *
 from ..data.blocks import *
 from ..train.callbacks import *
 
@@ -34,14 +35,8 @@ def split_images(
 def _principal(dls):
     "Mean of the training images and their principal components, the first in the first column: D, D x D"
     if not hasattr(dls, 'principal'):
-        n,total,products,start = 0,0.,0.,None
-        for x,_ in split_dl(dls, 'train'):
-            x = x.flatten(1)
-            start = x.mean(0) if start is None else start                      # near the mean, so that little is lost in float32
-            x = x-start
-            n,total,products = n+len(x),total+x.sum(0).double(),products+(x.T@x).double()
-        mean = total/n
-        dls.principal = start+mean.float(),torch.linalg.eigh(products/n - torch.outer(mean, mean)).eigenvectors.flip(1).float()
+        mean,cov = pixel_moments(x for x,_ in split_dl(dls, 'train'))
+        dls.principal = mean.float(),torch.linalg.eigh(cov).eigenvectors.flip(1).float()
     return dls.principal
 
 def pca_error(
@@ -50,7 +45,7 @@ def pca_error(
     split:str='test', # Where the error is measured
 ) -> float: # Mean squared error per pixel
     "Error of reconstructing images from their first principal components"
-    mean,u = _principal(dls)
+    mean,u = (o.to(dls.device) for o in _principal(dls))
     total = n = 0
     for x,_ in split_dl(dls, split):
         x = x.flatten(1)-mean
@@ -67,6 +62,7 @@ def evaluate(
     "ELBO, its terms and the reconstruction error of a model on whole splits"
     model,recipe,rows = learn.model,getattr(learn.dls, 'recipe', {}),[]
     training = model.training
+    with forked_rng(model): torch.manual_seed(seed); _principal(learn.dls)       # the same, whatever is drawn before
     for split in [splits] if isinstance(splits, str) else splits:
         total,n = torch.zeros(3, dtype=torch.double),0
         with forked_rng(model), torch.no_grad():

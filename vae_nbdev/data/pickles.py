@@ -311,7 +311,7 @@ def _map_tensors(arrays, name):
     res = {}
     for k,x in arrays.items():
         if not isinstance(x, np.memmap) or x.dtype!=np.uint8: raise DatasetError(f'{_at(name,k)} is not an array of uint8 left on the disk, as the others are')
-        if x[:1000].size and x[:1000].max()<=1: raise DatasetError(f'{_at(name,k)} has no value above 1 among its first 1,000 images; expected 0 to 255')
+        if x[::len(x)//1000+1].max(initial=0)<=1: raise DatasetError(f'{_at(name,k)} has no value above 1; expected 0 to 255: multiply a mask by 255')
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')                                    # torch would rather write to it; nobody does
             res[k] = torch.from_numpy(_nchw(x, _at(name,k)))
@@ -341,9 +341,10 @@ def as_images(data,          # a dict of arrays, with `train_images` and `test_i
               name='images', # what messages and plots call the data set
               test_pct=.05,  # part of a single array that becomes the test split
               seed=42,       # of that split
+              mapped=False,  # are images `np.memmap`s of uint8, to be left on the disk?
              ):
     "`Images` from arrays of any usual layout and type; raises `DatasetError` where they are none"
-    if isinstance(data, (np.ndarray,torch.Tensor)): return _split(data, name, test_pct, seed)
+    if isinstance(data, (np.ndarray,torch.Tensor)): return _split(data, name, test_pct, seed, mapped)
     if not isinstance(data, dict):
         raise DatasetError(f'{name} holds a {type(data).__name__}; expected a dict with `train_images` and `test_images`, or an array of images')
     data = {k.decode('latin1') if isinstance(k, bytes) else k: v for k,v in data.items()}
@@ -354,15 +355,13 @@ def as_images(data,          # a dict of arrays, with `train_images` and `test_i
             raise DatasetError(f'{_at(name,k)} is missing; found {found}; expected train_images, test_images and, optionally, '
                                'train_labels, test_labels, valid_images, valid_labels, vocab')
     images = {k: v for k,v in given.items() if k.endswith('_images')}
-    mapped = any(isinstance(v, np.memmap) for v in images.values())
     tensors = _map_tensors(images, name) if mapped else _tensors(images, name)
     labels = {k: _labels(v, _at(name,k)) for k,v in given.items() if k.endswith('_labels')}
     vocab = next((_vocab(given[k], _at(name,k)) for k in ('vocab','label_names') if k in given), None)
     return Images(**tensors, **labels, vocab=vocab, name=name, mapped=mapped)
 
 # %% ../../nbs/data/00_pickles.ipynb #f20bbcc5
-def _split(x, name, test_pct, seed):
-    mapped = isinstance(x, np.memmap)
+def _split(x, name, test_pct, seed, mapped):
     x = (_map_tensors if mapped else _tensors)({'array of images': x}, name)['array of images']
     n = max(1, round(test_pct*len(x)))
     if n>=len(x): raise DatasetError(f'{name} holds an array of {len(x):,} images; expected enough to split {test_pct:.0%} off as test images')
@@ -380,6 +379,7 @@ def _suffix(path):
 def _member(z, key, name):
     "One array of an .npz file"
     try: return z[key]
+    except MemoryError: raise MemoryError(f'{_at(name,key)} does not fit in memory: leave it on the disk, mapped=True') from None
     except Exception as e:
         what = 'is an array of Python objects' if 'Object arrays' in str(e) else f'is truncated or damaged ({e})'
         raise DatasetError(f'{_at(name,key)} {what}; expected an array of numbers') from None
@@ -401,13 +401,16 @@ def _read_npz(path):
         return {k: _member(z, k, path.name) if k in _keys else None for k in z.files}
 
 # %% ../../nbs/data/00_pickles.ipynb #a9174000
-def _mapped(path, at, start=0):
-    "The uint8 array in a file, in .npy format from byte `start` on, left on the disk"
+def _mapped(path, at, start=0, size=None):
+    "The uint8 array in a file, `size` bytes in .npy format from byte `start` on, left on the disk"
+    size = path.stat().st_size-start if size is None else size
     with open(path, 'rb') as f:
         f.seek(start)
         version = np.lib.format.read_magic(f)
         shape,fortran,dtype = (np.lib.format.read_array_header_1_0 if version==(1,0) else np.lib.format.read_array_header_2_0)(f)
         if dtype!=np.uint8: raise DatasetError(f'{at} is an array of {dtype}; expected uint8, 0 to 255: others cannot be left on the disk')
+        if not shape or any(type(o) is not int or o<1 for o in shape) or math.prod(shape)!=start+size-f.tell():
+            raise DatasetError(f'{at} has {start+size-f.tell():,} bytes and claims {_by(shape)}; expected as many bytes as it claims')
         return np.memmap(path, dtype, 'r', f.tell(), shape, 'F' if fortran else 'C')
 
 def _member_start(path, member):
@@ -426,13 +429,14 @@ def _map_file(path, suffix):
         with zipfile.ZipFile(path) as z, _load(path, suffix) as npz:
             for member in z.infolist():
                 k = member.filename.removesuffix('.npy')
-                if member.compress_type!=zipfile.ZIP_STORED and (k.endswith('_images') or k=='arr_0'):
+                if k not in _keys and k!='arr_0': data[k] = None
+                elif k in ('vocab', 'label_names') or k.endswith('_labels'): data[k] = _member(npz, k, path.name)
+                elif member.compress_type!=zipfile.ZIP_STORED:
                     raise DatasetError(f'{_at(path.name, k)} is compressed; expected an .npz written by `np.savez`, or by `write_images(..., compress=False)`')
-                data[k] = _mapped(path, _at(path.name, k), _member_start(path, member)) if k.endswith('_images') or k=='arr_0' else _member(npz, k, path.name) if k in _keys else None
+                else: data[k] = _mapped(path, _at(path.name, k), _member_start(path, member), member.file_size)
         return data['arr_0'] if set(data)=={'arr_0'} else data
-    except (ValueError, zipfile.BadZipFile, OSError) as e:
-        if isinstance(e, DatasetError): raise
-        raise DatasetError(f'{path.name} is truncated or damaged ({e}); expected a whole {suffix} file') from None
+    except (DatasetError, MemoryError): raise
+    except Exception as e: raise DatasetError(f'{path.name} is truncated or damaged ({repr(e)[:80]}); expected a whole {suffix} file') from None
 
 # %% ../../nbs/data/00_pickles.ipynb #ad42f066
 def read_images(path,         # file that ends in .npz, .npy, .pkl or .pkl.gz
@@ -449,7 +453,7 @@ def read_images(path,         # file that ends in .npz, .npy, .pkl or .pkl.gz
     elif suffix=='.npy': data = _load(path, suffix)
     else:
         with (gzip.open if suffix=='.pkl.gz' else open)(path, 'rb') as f: data = safe_unpickle(f)
-    return as_images(data, path.name, test_pct, seed)
+    return as_images(data, path.name, test_pct, seed, mapped)
 
 # %% ../../nbs/data/00_pickles.ipynb #ed44121c
 def _arrays(images):
@@ -471,7 +475,7 @@ def _dump(data, f, suffix, compress):
 # %% ../../nbs/data/00_pickles.ipynb #93c4dd0e
 def write_images(images, # what `read_images` gives
                  path,   # file to write, ends in .npz, .pkl or .pkl.gz
-                 compress=True, # an .npz? (not, if it is to be mapped)
+                 compress=True, # compress an .npz? False, to read it with `mapped=True` later
                 ):
     "Write a data set to one file, atomically; returns its path"
     path = Path(path)

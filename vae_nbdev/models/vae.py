@@ -82,7 +82,7 @@ class AutoEncoder(nn.Module):
 
     def forward(self, x:Tensor) -> tuple: # (params: B x P x H x W, kl: B x 1, zeros)
         z = self.encode(x)
-        return self.decode(z),z.new_zeros(len(z), 1)
+        return self.decode(z),torch.zeros(len(z), 1, device=z.device)
 
     @inference
     def reconstruct(self, x:Tensor) -> Tensor:

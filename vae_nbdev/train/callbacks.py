@@ -117,12 +117,11 @@ class ELBOHistory(Callback):
 
 # %% ../../nbs/train/01_callbacks.ipynb #404cdd59
 class FlushDenormals(Callback):
-    "Every so many steps, set to 0 what is left of an optimiser's state where no gradient has come for long"
-    run_valid,tiny = False,1e-30                                               # whose root is far below Adam's eps
-    def __init__(self, every:int=500): self.every = every # Steps
-
-    def after_batch(self):
-        if self.train_iter%self.every: return
+    "Every 300 steps, set to 0 what is left of an optimiser's state where no gradient has come for a long time"
+    every,tiny,steps = 300,1e-24,0                                             # the root of 1e-24 is far below Adam's eps
+    def after_step(self):
+        self.steps += 1
+        if self.steps%self.every: return
         for state in getattr(self.opt, 'opt', self.opt).state.values():
             for v in state.values():
                 if isinstance(v, torch.Tensor) and v.device.type=='cpu': v.mul_(v.abs()>=self.tiny)

@@ -7,6 +7,7 @@ __all__ = ['fused_adam', 'has_bfloat16', 'VAELearner', 'vae_learner']
 
 # %% ../../nbs/train/02_learner.ipynb #c1c70449
 import logging, warnings, torch
+from contextlib import nullcontext
 from functools import partial
 from fastcore.all import L, delegates, listify
 from fastai.callback.core import Callback, event
@@ -41,21 +42,24 @@ def _listens(cb, name):
 class VAELearner(Learner):
     "A `Learner` whose networks run in `precision`, and that calls at each event only the callbacks that have something to do there"
     precision = 'fp32'                                                         # or 'bf16'
-    _called = (),{}                                                            # the callbacks, and who listens to which event
+    _called = None                                                             # event -> callbacks, until these change
+
+    def add_cb(self, cb): self._called = None; return super().add_cb(cb)
+    def remove_cb(self, cb): self._called = None; return super().remove_cb(cb)
 
     def __call__(self, event_name):
         for name in listify(event_name):
             for cb in self._listeners(name): cb(name)
 
     def _listeners(self, name):
-        if self._called[0]!=(cbs := tuple(self.cbs)): self._called = cbs,{}
-        if name not in self._called[1]:
+        if self._called is None: self._called = {}
+        if name not in self._called:
             if not hasattr(event, name): raise ValueError(f'There is no event {name}')
-            self._called[1][name] = [cb for cb in self.cbs.sorted('order') if name=='after_fit' or _listens(cb, name)]
-        return self._called[1][name]
+            self._called[name] = [cb for cb in self.cbs.sorted('order') if name=='after_fit' or _listens(cb, name)]
+        return self._called[name]
 
     def _do_one_batch(self):
-        with torch.autocast(self.xb[0].device.type, torch.bfloat16, enabled=self.precision=='bf16'): self.pred = self.model(*self.xb)
+        with torch.autocast(self.xb[0].device.type, torch.bfloat16) if self.precision=='bf16' else nullcontext(): self.pred = self.model(*self.xb)
         self('after_pred')
         if len(self.yb):
             self.loss_grad = self.loss_func(self.pred, *self.yb)
@@ -91,7 +95,7 @@ def vae_learner(
     noise:float|str=None, # Deviation of a pixel: a number, 'learned' or 'optimal', where the likelihood has one
     beta:float=1., # Weight of the KL; 1 makes the loss the negative ELBO
     precision:str='auto', # Of the networks: 'bf16', 'fp32', or 'auto', which is bf16 where the device has it
-    compile:bool|str=False, # Compile the model? True, or a mode of `torch.compile`; the first batch then takes half a minute
+    compile:bool|str=False, # Compile the model? True, or a mode of `torch.compile`; the first batch then takes long
     lr:float=3e-4, # Learning rate where `fit` is given none
     opt_func=fused_adam, # Optimiser
     metrics=None, # More metrics, beside nll, kl, beta and elbo
