@@ -92,7 +92,11 @@ class NormalLikelihood(Likelihood):
 
 # %% ../../nbs/models/01_likelihoods.ipynb #2a62fd68
 @patch
-def log_prob(self:NormalLikelihood, params, x):
+def log_prob(self:NormalLikelihood,
+    params:Tensor, # The mean: B x C x H x W
+    x:Tensor, # Images: B x C x H x W
+) -> Tensor: # B
+    "log p(x|z) in nats, summed over the pixels"
     sq = (x-params).square().flatten(1)                                # B x D
     logvar = self._optimum(sq) if self.noise=='optimal' and self.training else self.logvar
     return -.5*sq.sum(1)*torch.exp(-logvar) - sq.shape[1]*(.5*logvar + _half_log_2pi)
