@@ -94,17 +94,18 @@ def test_autoencoder_in_bfloat16():
     assert (features, outputs)==({torch.bfloat16}, {torch.float32})
 
 @pytest.mark.slow
-def test_compiled_model_learns_the_same():
-    "`compile=True` changes the speed, not what is learned; the model can be saved and loaded"
-    def elbo(compile):
-        torch.manual_seed(0)
-        dls = image_dls('digits', bs=100)
-        learn = vae_learner(dls, SmallDenseVAE(dls.image_shape, 4), likelihood='normal', compile=compile, precision='fp32')
-        with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(10, 2e-3)
-        return evaluate(learn, 'test').elbo.item(),learn
-    (plain,_),(compiled,learn) = elbo(False),elbo(True)
-    assert abs(plain-compiled) < 1, (plain, compiled)
-    assert learn.model.sample(2).shape==(2,1,8,8)
+def test_compiled_model():
+    "`compile=True` learns, though from other random numbers; what is compiled computes what the methods compute; samples as ever"
+    torch.manual_seed(0)
+    dls = image_dls('digits', bs=100)
+    learn = vae_learner(dls, SmallDenseVAE(dls.image_shape, 4), likelihood='normal', compile=True, precision='fp32')
+    before = evaluate(learn, 'test').elbo.item()
+    with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(10, 2e-3)
+    assert evaluate(learn, 'test').elbo.item() > before+20
+    model,x = learn.model.eval(),dls.valid.one_batch()[0]
+    with torch.no_grad(): kl,q = model(x)[1],model.encode(x)
+    assert torch.allclose(kl[:,0], kl_from_prior(q, model.prior), rtol=1e-4, atol=1e-4)
+    assert model.sample(2).shape==(2,1,8,8)
 
 def test_train_numbers_are_of_the_images_as_they_are():
     dls = image_dls('digits', bs=100, random_contrast=True, batch_tfms=RandomFlip())
