@@ -23,9 +23,11 @@ def measure_conv(results, args):
     images,bs = training.random_images(20 if args.smoke else 300),10 if args.smoke else 100
     models = dict(ConvVAE=training.ConvVAE, SmallConvVAE=training.SmallConvVAE)
     for name,cls in models.items():
+        other = torch.contiguous_format if name=='ConvVAE' else torch.channels_last
         res = {'Learner': training.ours(cls((1,28,28)), images, bs, args.device), 'Learner, float32': training.ours(cls((1,28,28)), images, bs, args.device, precision='fp32'),
-               'Learner, channels_last': training.ours(cls((1,28,28)).to(memory_format=torch.channels_last), images, bs, args.device),
+               f'Learner, {other}'.replace('torch.', ''): training.ours(cls((1,28,28)).to(memory_format=other), images, bs, args.device),
                'our model in a bare loop': training.bare(cls((1,28,28)), images, bs, args.device, training.fused, training.has_bfloat16(args.device), flat=False)}
+        if args.compile: res['Learner, compile=True'] = training.ours(cls((1,28,28)), images, bs, args.device, compile=True)
         show(results, f'training {name}', f'Training, {name}, batch {bs}', summary(in_turn(res, min(args.repeats, 5))), 'images/s')
 
 def measure_data(results, args):
@@ -57,17 +59,22 @@ def measure_long(results, args):
         rows |= {f'{name}, first {part} steps': speeds[:1]*3, f'{name}, each of the last three {part}': speeds[-3:]}
     show(results, 'long', f'A run of {6*part:,} steps on textures, dense network, batch 100', summary(rows), 'images/s')
 
-def measure_memory(results, args):
-    rows = {}
-    for name in ('Learner', 'bare loop', 'Pythae'):
-        run = subprocess.run([sys.executable, Path(__file__).with_name('memory.py'), name, '200' if args.smoke else '60000'], capture_output=True, text=True)
-        if run.returncode==0: rows[name] = [float(run.stdout.split()[-1])]*2
-        elif 'No module named' not in run.stderr: raise RuntimeError(run.stderr)
-    show(results, 'memory', 'Peak memory of an epoch of 60,000 images above the imports, dense network, batch 100', summary(rows), 'MB')
+def measure_alone(results, args):
+    "Contenders as their users run them, each in a new process, in turn"
+    n,names = 200 if args.smoke else 20_000,('Learner', 'bare loop, fused Adam, bfloat16', 'bare loop', 'Pythae')
+    rows = {name: [] for name in names}
+    for i in range(args.repeats):
+        for name in names[::1 if i%2 else -1]:
+            run = subprocess.run([sys.executable, Path(__file__).with_name('alone.py'), name, str(n)], capture_output=True, text=True)
+            if run.returncode==0: rows[name].append(json.loads(run.stdout.split('\n')[-2]))
+            elif 'No module named' not in run.stderr: raise RuntimeError(run.stderr)
+    for key,title,unit in (('speed','The dense network in a process of its own, batch 100','images/s'), ('memory','Peak memory of that process above the imports','MB'),
+                           ('pages','Pages of memory that it asks of the system','pages/step')):
+        show(results, f'alone {key}', title, summary({k: [o[key] for o in v] for k,v in rows.items() if v}), unit)
 
 def picture(results, path):
     "Ratios to our Learner, a panel a measurement"
-    shown = {k: v for k,v in results.items() if k.startswith(('training','data'))}
+    shown = {k: v for k,v in results.items() if k.startswith(('training','alone speed','data'))}
     fig,axs = plt.subplots(len(shown), figsize=(8, .28*sum(len(v['rows'])+2 for v in shown.values())), layout='constrained', squeeze=False,
                            height_ratios=[len(v['rows'])+1 for v in shown.values()])
     for ax,v in zip(axs[:,0], shown.values()):
@@ -78,7 +85,7 @@ def picture(results, path):
         ax.set_title(f'{v["title"]}: {v["unit"]}, ours is 1', fontsize=9, loc='left')
     fig.savefig(path, dpi=90); plt.close(fig)
 
-measurements = dict(training=measure_training, conv=measure_conv, data=measure_data, inference=measure_inference, scaling=measure_scaling, long=measure_long, memory=measure_memory)
+measurements = dict(training=measure_training, conv=measure_conv, data=measure_data, inference=measure_inference, scaling=measure_scaling, long=measure_long, alone=measure_alone)
 
 if __name__=='__main__':
     p = argparse.ArgumentParser(description=__doc__)
@@ -96,5 +103,5 @@ if __name__=='__main__':
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out/'results.json').write_text(json.dumps(dict(machine=machine, results=results), indent=1))
     (args.out/'tables.md').write_text(''.join(table(v['title'], v['rows'], v['unit'], v['digits']) for v in results.values()))
-    if any(k.startswith(('training','data')) for k in results): picture(results, args.out/'bench.png')
+    if any(k.startswith(('training','alone speed','data')) for k in results): picture(results, args.out/'bench.png')
     print('written:', ', '.join(str(o) for o in sorted(args.out.glob('*.*'))))

@@ -21,7 +21,7 @@ def summary(
 ):
     "name -> median, smallest and largest speed, and the median of its ratios to `to`, round by round"
     base = speeds[to or next(iter(speeds))]
-    return {name: dict(median=statistics.median(vs), min=min(vs), max=max(vs), speeds=vs, ratio=statistics.median(v/b for v,b in zip(vs, base)))
+    return {name: dict(median=statistics.median(vs), min=min(vs), max=max(vs), speeds=vs, ratio=statistics.median(v/b if b else float(v==b) for v,b in zip(vs, base)))
             for name,vs in speeds.items()}
 
 def table(title, res, unit, digits=0):
