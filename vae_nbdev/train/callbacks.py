@@ -126,7 +126,7 @@ class FlushDenormals(Callback):
         if self.steps%self.every: return
         for state in getattr(self.opt, 'opt', self.opt).state.values():
             for v in state.values():
-                if isinstance(v, torch.Tensor) and v.device.type=='cpu': v.mul_(v.abs()>=self.tiny)
+                if isinstance(v, torch.Tensor) and v.device.type=='cpu': torch.hardshrink(v, self.tiny, out=v)
 
 # %% ../../nbs/train/01_callbacks.ipynb #10b9bed4
 _libc = ctypes.CDLL(None) if sys.platform=='linux' else None
