@@ -10,6 +10,7 @@ from .models.latents import *
 from .models.likelihoods import *
 from .models.networks import *
 from .models.vae import *
+from .models.ladder import *
 from .train.losses import *
 from .train.callbacks import *
 from .train.learner import *
