@@ -58,23 +58,24 @@ def evaluate(
     learn:Learner, # From `vae_learner`
     splits=('train', 'test'), # Which splits, a row each
     seed:int=0, # Of the posterior's draws
-) -> pd.DataFrame: # A row a split: data, binarize, images, samples, nll, kl, elbo (nats per image), mse, pca_mse (per pixel)
+) -> pd.DataFrame: # A row a split: data, binarize, images, samples, nll, kl, in a ladder kl_z1, kl_z2, ..., elbo (nats per image), mse, pca_mse (per pixel)
     "ELBO, its terms and the reconstruction error of a model on whole splits"
     model,recipe,rows = learn.model,getattr(learn.dls, 'recipe', {}),[]
     training = model.training
     with forked_rng(model): torch.manual_seed(seed); _principal(learn.dls)       # the same, whatever is drawn before
     for split in [splits] if isinstance(splits, str) else splits:
-        total,n = torch.zeros(3, dtype=torch.double),0
+        total = n = 0
         with forked_rng(model), torch.no_grad():
             torch.manual_seed(seed); model.eval()
             for x,_ in split_dl(learn.dls, split):
                 params,kl = model(x)
                 sq = (model.reconstruct(x)-x).square()
-                total += torch.stack([-model.likelihood.log_prob(params, x).sum(), kl.sum(), sq.mean((1,2,3)).sum()]).cpu().double()
+                total = total + torch.cat([-model.likelihood.log_prob(params, x)[:,None], sq.mean((1,2,3))[:,None], kl], 1).double().sum(0).cpu()
                 n += len(x)
             pca = pca_error(learn.dls, model.latent_dim, split)
-        nll,kl,mse = (total/n).tolist()
+        nll,mse,*kls = (total/n).tolist()
+        kl,levels = sum(kls),{f'kl_z{i+1}': o for i,o in enumerate(kls)} if len(kls)>1 else {}
         rows.append(dict(split=split, data=recipe.get('source', 'custom'), binarize=recipe.get('binarize') or 'no', images=n, samples=1,
-                         nll=nll, kl=kl, elbo=-nll-kl, mse=mse, pca_mse=pca))
+                         nll=nll, kl=kl, **levels, elbo=-nll-kl, mse=mse, pca_mse=pca))
         model.train(training)
     return pd.DataFrame(rows).set_index('split')

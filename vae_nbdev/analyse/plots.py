@@ -86,7 +86,7 @@ def plot_samples(self:Learner|VAE,
 ) -> Figure:
     "A `grid_size` x `grid_size` sheet of images from the prior"
     model = _model(self)
-    x = _decoded(model, model.prior.sample(grid_size**2, temperature), self)
+    x = _decoded(model, model.sample_latents(grid_size**2, temperature), self)
     fig,axs = _subplots(1, 1+hist, figsize=(4*(1+hist), 4.2), squeeze=False)
     _sheet(axs[0,0], x, grid_size, 'Samples from the prior' + (f', temperature {temperature:g}' if temperature!=1 else ''))
     if hist: _plot_hist(axs[0,1], x, self)
@@ -103,6 +103,7 @@ def _plot_hist(ax, x, owner):
 @patch
 def plot_traversal(self:Learner|VAE,
     axis:int=0, # Which latent
+    level:int=0, # Of which level: 0 is the lowest; levels between it and the image take their means
     start:float=-3, # First value, in deviations of the prior
     stop:float=3, # Last value
     n:int=11, # Images
@@ -111,23 +112,32 @@ def plot_traversal(self:Learner|VAE,
 ) -> Figure:
     "Images along one latent, the others held"
     model = _model(self)
-    if not 0<=axis<model.latent_dim: raise ValueError(f'axis is one of the {model.latent_dim} latents, 0 to {model.latent_dim-1}, not {axis}')
-    z = _start(model, x).repeat(n, 1)
+    d = _level(model, level)
+    if not 0<=axis<d: raise ValueError(f'axis is one of the {d} latents, 0 to {d-1}, not {axis}')
+    z = _start(model, x, level).repeat(n, 1)
     z[:,axis] = torch.linspace(start, stop, n)
     fig,ax = _subplots(figsize=(.75*n, 1.4))
-    _sheet(ax, _decoded(model, z, self), n, f'Latent {axis} from {start:g} to {stop:g}')
+    below = model.latents_below(z.to(next(model.parameters()).device), level, 0.)
+    _sheet(ax, _decoded(model, below, self), n, f'Latent {axis}{_of(model, level)} from {start:g} to {stop:g}')
     step = model.image_shape[2]+1
     ax.set_xticks([step*(i+.5) for i in range(n)], [f'{v+0.:.1f}' for v in z[:,axis].round(decimals=1).tolist()])
     return _finish(fig, save)
 
 @inference
-def _start(model, x):
-    "Latents to start from: 1 x latent_dim"
-    return torch.zeros(1, model.latent_dim) if x is None else model.encode(x[None].to(next(model.parameters()).device)).mean.cpu()
+def _start(model, x, level):
+    "Latents to start from: 1 x latents of `level`"
+    return torch.zeros(1, model.latent_dims[level]) if x is None else model.latent_levels(x[None].to(next(model.parameters()).device))[level][0].mean.cpu()
+
+def _level(model, level):
+    "Number of latents of `level`, if there is one"
+    if not 0<=level<len(model.latent_dims): raise ValueError(f'level is one of {len(model.latent_dims)}, counted from 0, not {level}')
+    return model.latent_dims[level]
+
+def _of(model, level): return f' of z{level+1}' if len(model.latent_dims)>1 else ''
 
 # %% ../../nbs/analyse/01_plots.ipynb #2c97b62c
 def _planar(model):
-    if model.latent_dim!=2: raise ValueError(f'The latent plane needs a model of 2 latents; this one has {model.latent_dim}: see plot_traversal')
+    if model.latent_dims!=(2,): raise ValueError(f'The latent plane needs a model of 2 latents; this one has {model.latent_dim}: see plot_traversal')
 
 @patch
 def plot_manifold(self:Learner|VAE,
@@ -151,48 +161,53 @@ def _labels(dls, split):
     return getattr(images, f'{split}_labels', None),getattr(images, 'vocab', None)
 
 @inference
-def _posteriors(model, dls, split, n=None):
-    "Means and deviations of the posteriors of a split's first `n` images: N x latent_dim each"
-    qs,count = [],0
+def _posteriors(model, dls, split, n=None, level=0):
+    "Means and deviations of the posteriors of a split's first `n` images, and what they cost: N x latents each"
+    parts,count = [],0
     for x,_ in split_dl(dls, split):
-        qs.append(model.encode(x)); count += len(x)
+        q,p = model.latent_levels(x)[level]
+        parts.append((q.mean, q.stddev, kl_divergence(q, p))); count += len(x)
         if n is not None and count>=n: break
-    return (torch.cat([getattr(q, o) for q in qs])[:n].cpu() for o in ('mean', 'stddev'))
+    return (torch.cat(o)[:n].cpu() for o in zip(*parts))
 
 @patch
 def plot_latent_scatter(self:Learner,
     split:str='test', # 'train', 'valid' or 'test'
     axes:tuple=(0,1), # Which two latents
+    level:int=0, # Of which level: 0 is the lowest
     n:int=5000, # Images at most
     save=None, # File to write
 ) -> Figure:
     "Posterior means of images in the plane of two latents, coloured by label"
     model = _model(self)
-    if max(axes)>=model.latent_dim or len(set(axes))!=2: raise ValueError(f'axes are two of the {model.latent_dim} latents, not {axes}')
-    (mean,_),(y,vocab) = _posteriors(model, self.dls, split, n),_labels(self.dls, split)
+    d = _level(model, level)
+    if max(axes)>=d or len(set(axes))!=2: raise ValueError(f'axes are two of the {d} latents, not {axes}')
+    (mean,*_),(y,vocab) = _posteriors(model, self.dls, split, n, level),_labels(self.dls, split)
     fig,ax = _subplots(figsize=(5.5, 4.5))
     for c in [None] if y is None else y.unique().tolist():
         m = mean if c is None else mean[y[:len(mean)]==c]
         ax.scatter(m[:,axes[0]], m[:,axes[1]], s=4, alpha=.6, color=plt.cm.tab10(c%10) if c is not None else None, label=None if c is None else vocab[c])
     if y is not None: ax.legend(markerscale=3, loc='center left', bbox_to_anchor=(1,.5), fontsize=8)
-    ax.set(xlabel=f'latent {axes[0]} (posterior mean)', ylabel=f'latent {axes[1]} (posterior mean)', title=f'Where {split} images lie'); ax.set_aspect('equal', 'datalim')
+    ax.set(xlabel=f'latent {axes[0]}{_of(model, level)} (posterior mean)', ylabel=f'latent {axes[1]}{_of(model, level)} (posterior mean)', title=f'Where {split} images lie'); ax.set_aspect('equal', 'datalim')
     return _finish(fig, save)
 
 # %% ../../nbs/analyse/01_plots.ipynb #d170aa45
 @patch
 def plot_latent_stats(self:Learner,
     split:str='test', # 'train', 'valid' or 'test'
+    level:int=0, # Which level: 0 is the lowest
     n:int=5000, # Images at most
     save=None, # File to write
 ) -> Figure:
     "Mean and deviation of every latent over images, and what it costs in nats"
-    mean,std = _posteriors(_model(self), self.dls, split, n)
-    kl,i = kl_divergence(Normal(mean, std), _model(self).prior.dist).mean(0).cpu(),torch.arange(mean.shape[1])
+    model = _model(self); _level(model, level)
+    mean,std,kl = _posteriors(model, self.dls, split, n, level)
+    kl,i = kl.mean(0),torch.arange(mean.shape[1])
     fig,(a,b) = _subplots(1, 2, figsize=(9, 3))
     a.errorbar(i, mean.mean(0), mean.std(0), fmt='o', ms=4, label='mean over images, with deviation')
     a.plot(i, std.mean(0), 's', ms=4, c='C1', label="posterior's own deviation")
     a.axhline(1, c='.7', lw=.8, ls=':'); a.axhline(0, c='.7', lw=.8)
-    a.set(xlabel='latent', ylabel='value', title=f'Latents of {split} images'); a.margins(y=.4); a.legend(fontsize=7, loc='upper right')
+    a.set(xlabel='latent', ylabel='value', title=f'Latents{_of(model, level)}, {split} images'); a.margins(y=.4); a.legend(fontsize=7, loc='upper right')
     b.bar(i, kl); b.set(xlabel='latent', ylabel='KL (nats)', title=f'Cost of each latent, together {kl.sum():.1f} nats')
     for ax in (a, b): ax.xaxis.get_major_locator().set_params(integer=True)
     return _finish(fig, save)

@@ -63,10 +63,14 @@ class AutoEncoder(nn.Module):
     ):
         super().__init__()
         self.image_shape,self.latent_dim = _checked_shape(image_shape),_checked_dim(latent_dim)
+        self._build()
+        self.set_likelihood(likelihood, noise)
+
+    def _build(self):
+        "The networks, in the order the data goes"
         self.encoder = self._encoder()
         self.latents = self._latents(self._width_of(self.encoder))
         self.decoder = self._decoder()
-        self.set_likelihood(likelihood, noise)
 
     def _encoder(self) -> nn.Module: raise NotImplementedError(f'{type(self).__name__} must define `_encoder(self)`: a module from B x C x H x W to features of any width')
     def _decoder(self) -> nn.Module: raise NotImplementedError(f'{type(self).__name__} must define `_decoder(self)`: a module from B x latent_dim to features of any width')
@@ -151,9 +155,17 @@ class VAE(AutoEncoder):
         noise:float|str=None, # Deviation of a pixel, for likelihoods that have one
     ):
         super().__init__(image_shape, latent_dim, likelihood, noise)
-        self.prior = StandardNormal(latent_dim)
 
-    def _latents(self, n_features): return GaussianPosterior(n_features, self.latent_dim)
+    def _build(self):
+        super()._build()
+        self.prior = StandardNormal(self.latent_dim)
+
+    def _latents(self, n_features): return GaussianLayer(n_features, self.latent_dim)
+
+    @property
+    def latent_dims(self) -> tuple:
+        "Number of latents of each level, bottom level first: one level here, more in a ladder"
+        return self.latent_dim,
 
     def encode(self, x:Tensor) -> Normal:
         "The posterior q(z|x) of images B x C x H x W, a distribution over B x latent_dim"
@@ -169,12 +181,29 @@ class VAE(AutoEncoder):
         return self.likelihood.mean(self.decode(self.encode(x).mean))
 
     @inference
+    def latent_levels(self, x:Tensor) -> list: # Of (posterior, prior), two distributions over B x latents
+        "What is believed about the latents of images B x C x H x W, with and without having seen them, level by level"
+        return [(self.encode(x), self.prior.dist)]
+
+    def latents_below(self, z:Tensor, level:int=0, temperature:float=1.) -> Tensor:
+        "What `decode` takes, from the latents of a level: `z` itself where there is but one"
+        return z
+
+    @inference
+    def sample_latents(self,
+        n:int, # How many
+        temperature:float=1., # Scale of the prior's deviation
+    ) -> Tensor: # n x latent_dim
+        "Latents from the prior, for `decode`"
+        return self.prior.sample(n, temperature)
+
+    @inference
     def sample(self,
         n:int, # How many
         temperature:float=1., # Scale of the prior's deviation; below 1 more typical
     ) -> Tensor: # n x C x H x W in [0, 1]
         "New images: the decoder's mean for latents drawn from the prior"
-        return self.likelihood.mean(self.decode(self.prior.sample(n, temperature))).clamp(0, 1)
+        return self.likelihood.mean(self.decode(self.sample_latents(n, temperature))).clamp(0, 1)
 
     @inference
     def log_weights(self,

@@ -146,7 +146,8 @@ def vae_learner(
     model:AutoEncoder, # A `VAE` or an `AutoEncoder`
     likelihood:str|Likelihood=None, # 'bernoulli', 'normal', 'normal_diag'; None keeps the model's own
     noise:float|str=None, # Deviation of a pixel: a number, 'learned' or 'optimal', where the likelihood has one
-    beta:float=1., # Weight of the KL; 1 makes the loss the negative ELBO
+    beta:float|tuple=1., # Weight of the KL, or of each level's; 1 makes the loss the negative ELBO
+    free_bits:float=0., # Nats that the KL of a level may cost for nothing, as a mean over the batch
     precision:str='auto', # Of the networks: 'bf16', 'fp32', or 'auto', which is bf16 where the device has it
     compile:bool|str=False, # Compile the model? True, or a mode of `torch.compile`; the first batch then takes long
     lr:float=3e-4, # Learning rate where `fit` is given none
@@ -164,10 +165,12 @@ def vae_learner(
     _check_fit(dls, model, x)
     model.center(x)
     if compile: model.compile(mode=None if compile is True else compile)
-    loss_func = ELBOLoss(model.likelihood, beta)
+    levels = len(getattr(model, 'latent_dims', (1,)))
+    if isinstance(beta, (tuple,list)) and len(beta)!=levels: raise ValueError(f'beta is one number, or one for each of {levels} levels of latents, not {beta}')
+    loss_func,active = ELBOLoss(model.likelihood, beta, free_bits),ActiveUnits() if levels>1 else None
     precision = _precision(precision, x.device)
-    learn = VAELearner(dls, model, loss_func=loss_func, lr=lr, opt_func=opt_func, metrics=elbo_metrics(loss_func)+L(metrics),
-                       cbs=[SeededValidation(), ELBOHistory(), FlushDenormals(), KeepMemory()]+L(cbs), **kwargs)
+    learn = VAELearner(dls, model, loss_func=loss_func, lr=lr, opt_func=opt_func, metrics=elbo_metrics(loss_func, active, levels)+L(metrics),
+                       cbs=[SeededValidation(), ELBOHistory(), FlushDenormals(), KeepMemory()]+L(active)+L(cbs), **kwargs)
     learn.precision = precision
     if type(x) is Tensor: learn.remove_cb(CastToTensor)                        # there are no subclasses to cast
     return learn

@@ -6,25 +6,54 @@
 __all__ = ['ELBOLoss']
 
 # %% ../../nbs/train/00_losses.ipynb #4a66b670
+from fastcore.basics import listify
 from torch import Tensor
 from ..models.likelihoods import *
 
 # %% ../../nbs/train/00_losses.ipynb #d5751b33
+def _checked_beta(beta):
+    if not all(b>=0 for b in listify(beta)): raise ValueError(f'beta is the weight of the KL: 0 or more, or such a number for each level, not {beta}')
+    return beta if isinstance(beta, (int,float)) else tuple(beta)
+
 class ELBOLoss:
     "Negative ELBO: -log p(x|z) + beta KL, in nats per image, mean over the batch"
     def __init__(self,
         likelihood:Likelihood, # The model's own
-        beta:float=1., # Weight of the KL
+        beta:float|tuple=1., # Weight of the KL; in a ladder also one for each level, bottom level first
+        free_bits:float=0., # Nats that the KL of a level may cost for nothing
+        free_bits_by:str='level', # Free for the batch's mean at each 'level', or for each 'sample' at each level
     ):
-        if not beta>=0: raise ValueError(f'beta is the weight of the KL: 0 or more, not {beta}')
-        self.likelihood,self.beta,self.warmup,self.reduction = likelihood,beta,1.,'mean'
+        if not free_bits>=0: raise ValueError(f'free_bits are nats, 0 or more, not {free_bits}')
+        if free_bits_by not in ('level', 'sample'): raise ValueError(f"free_bits_by is 'level' or 'sample', not {free_bits_by!r}")
+        self.likelihood,self.beta,self.free_bits,self.free_bits_by = likelihood,_checked_beta(beta),free_bits,free_bits_by
+        self.warmup,self.reduction = 1.,'mean'
+
+    @property
+    def kl(self) -> Tensor:
+        "KL of the last batch, all levels together: B"
+        return self.kl_levels.sum(1)
+
+    @property
+    def weight(self) -> float|tuple:
+        "Beta as it counts now: one number, or one for each level"
+        beta,warmup = self.beta,self.warmup
+        if not isinstance(beta, tuple) and not isinstance(warmup, tuple): return beta*warmup
+        n = len(beta if isinstance(beta, tuple) else warmup)
+        return tuple(b*w for b,w in zip(*(o if isinstance(o, tuple) else (o,)*n for o in (beta, warmup)), strict=True))
 
     def __call__(self,
         pred:tuple, # (params: B x P x H x W, kl: B x L), from a model
         x:Tensor, # B x C x H x W
     ) -> Tensor: # One number, or B with `reduction='none'`
         params,kl = pred
-        nll,kl = -self.likelihood.log_prob(params, x),kl.sum(1)               # B, B
-        self.nll,self.kl = nll.detach(),kl.detach()
-        loss = nll + self.beta*self.warmup*kl
+        nll = -self.likelihood.log_prob(params, x)                            # B
+        self.nll,self.kl_levels = nll.detach(),kl.detach()                    # B, B x L
+        loss = nll + self._cost(kl)
         return loss.mean() if self.reduction=='mean' else loss
+
+    def _cost(self, kl):
+        "What a KL of B x L counts: B"
+        if self.free_bits: kl = (kl if self.free_bits_by=='sample' else kl.mean(0).expand_as(kl)).clamp(min=self.free_bits)
+        weight = self.weight
+        if not isinstance(weight, tuple): return weight*kl.sum(1)
+        return sum(w*k for w,k in zip(weight, kl.unbind(1), strict=True))
