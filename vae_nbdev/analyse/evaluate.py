@@ -70,7 +70,7 @@ def evaluate(
             for x,_ in split_dl(learn.dls, split):
                 params,kl = model(x)
                 sq = (model.reconstruct(x)-x).square()
-                total = total + torch.cat([-model.likelihood.log_prob(params, x)[:,None], sq.mean((1,2,3))[:,None], kl], 1).double().sum(0).cpu()
+                total = total + torch.cat([-model.likelihood.log_prob(params, x)[:,None], sq.mean((1,2,3))[:,None], kl], 1).cpu().double().sum(0)
                 n += len(x)
             pca = pca_error(learn.dls, model.latent_dim, split)
         nll,mse,*kls = (total/n).tolist()

@@ -103,11 +103,11 @@ def _plot_hist(ax, x, owner):
 @patch
 def plot_traversal(self:Learner|VAE,
     axis:int=0, # Which latent
-    level:int=0, # Of which level: 0 is the lowest; levels between it and the image take their means
-    start:float=-3, # First value, in deviations of the prior
+    level:int=0, # Of which level: 0 is the lowest; the levels below it take the means that it predicts
+    start:float=-3, # First value; the prior of the highest level has deviation 1
     stop:float=3, # Last value
     n:int=11, # Images
-    x:Tensor=None, # Image to start from, C x H x W; None starts from zero
+    x:Tensor=None, # Image to start from, C x H x W; None starts from the prior's mean
     save=None, # File to write
 ) -> Figure:
     "Images along one latent, the others held"
@@ -126,7 +126,11 @@ def plot_traversal(self:Learner|VAE,
 @inference
 def _start(model, x, level):
     "Latents to start from: 1 x latents of `level`"
-    return torch.zeros(1, model.latent_dims[level]) if x is None else model.latent_levels(x[None].to(next(model.parameters()).device))[level][0].mean.cpu()
+    device = next(model.parameters()).device
+    if x is not None: return model.latent_levels(x[None].to(device))[level][0].mean.cpu()
+    z = torch.zeros(1, model.latent_dims[-1], device=device)
+    for l in reversed(range(level, len(model.latent_dims)-1)): z = model.prior_of(l, z).mean
+    return z.cpu()
 
 def _level(model, level):
     "Number of latents of `level`, if there is one"
@@ -137,7 +141,7 @@ def _of(model, level): return f' of z{level+1}' if len(model.latent_dims)>1 else
 
 # %% ../../nbs/analyse/01_plots.ipynb #2c97b62c
 def _planar(model):
-    if model.latent_dims!=(2,): raise ValueError(f'The latent plane needs a model of 2 latents; this one has {model.latent_dim}: see plot_traversal')
+    if model.latent_dims!=(2,): raise ValueError(f'The latent plane needs a model with one level of 2 latents; this one has {" and ".join(map(str, model.latent_dims))}: see plot_traversal')
 
 @patch
 def plot_manifold(self:Learner|VAE,

@@ -85,6 +85,7 @@ def prior_of(self:LadderVAE,
     above:Tensor=None, # Latents of the level above, B x latent_dims[level+1]; None at the top
 ) -> Normal:
     "p(z_level | z_level+1)"
+    if (above is None)!=(level==len(self.latent_dims)-1): raise ValueError('All levels but the highest need the latents `above`, and the highest has none')
     return self.prior.dist if above is None else self.priors[level](self.decoders[level+1](above).flatten(1))
 
 @patch
@@ -236,6 +237,8 @@ class DenseConvLadderVAE(DenseLadderVAE):
         batch_norm:bool=False, # Normalise over the batch after each layer?
         **kwargs
     ):
+        above = len(_checked_dims(latent_dims))-1
+        if not len(encoder_widths)==len(decoder_widths)==above: raise ValueError(f'{above} levels above the first want as many encoder_widths and decoder_widths, not {encoder_widths} and {decoder_widths}')
         store_attr('encoder_channels,encoder_width,decoder_channels')
         super().__init__(image_shape, latent_dims, encoder_widths=((), *encoder_widths), decoder_widths=((), *decoder_widths), batch_norm=batch_norm, **kwargs)
         self.to(memory_format=torch.channels_last)

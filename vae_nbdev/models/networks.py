@@ -72,10 +72,12 @@ def conv_maps(
     image_shape:tuple, # C x H x W
     channels:tuple=(512,256), # Channels of the 2 x 2 stride-2 convolutions
     batch_norm:bool=False, # Normalise over the batch after each convolution?
-) -> nn.Sequential: # To maps, `channels[-1]` x H/4 x W/4
+) -> nn.Sequential: # To maps, `channels[-1]` x H x W, height and width halved by each
     "2 x 2 convolutions of stride 2 with PReLU"
-    layers = [(nn.Conv2d(i, o, 2, stride=2), *_norm(o, batch_norm), nn.PReLU()) for i,o in zip((image_shape[0], *channels), channels)]
-    return he_init(nn.Sequential(*[l for ls in layers for l in ls]))
+    return he_init(nn.Sequential(*_convs(image_shape[0], channels, batch_norm)))
+
+def _convs(n_in, channels, batch_norm):
+    return [l for i,o in zip((n_in, *channels), channels) for l in (nn.Conv2d(i, o, 2, stride=2), *_norm(o, batch_norm), nn.PReLU())]
 
 def _norm(n, batch_norm): return [nn.BatchNorm2d(n)] if batch_norm else []
 
@@ -86,9 +88,9 @@ def conv_encoder(
     batch_norm:bool=False, # Normalise over the batch after each convolution?
 ) -> nn.Sequential:
     "2 x 2 convolutions of stride 2 with PReLU, then a dense layer"
-    _,h,w = image_shape
+    c,h,w = image_shape
     s = 2**len(channels)
-    return he_init(nn.Sequential(*conv_maps(image_shape, channels, batch_norm), nn.Flatten(), nn.Linear(channels[-1]*(h//s)*(w//s), width), nn.ReLU()))
+    return he_init(nn.Sequential(*_convs(c, channels, batch_norm), nn.Flatten(), nn.Linear(channels[-1]*(h//s)*(w//s), width), nn.ReLU()))
 
 def conv_decoder(
     latent_dim:int, # Number of latents

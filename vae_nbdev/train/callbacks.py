@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['ELBOTerm', 'ActiveUnits', 'elbo_metrics', 'BetaWarmup', 'forked_rng', 'SeededValidation', 'ELBOHistory',
-           'FlushDenormals', 'KeepMemory']
+           'FlushDenormals', 'kept_memory']
 
 # %% ../../nbs/train/01_callbacks.ipynb #84fe210d
 import ctypes, sys, torch, warnings, pandas as pd
+from contextlib import contextmanager
 from fastcore.basics import listify
 from fastai.callback.core import Callback
 from fastai.callback.schedule import SchedLin
@@ -25,7 +26,7 @@ class ELBOTerm(Metric):
     def reset(self): self.total,self.count = 0.,0
     def accumulate(self, learn):
         v = learn.to_detach(self.term(learn.loss_func), cpu=False)
-        self.total,self.count = self.total+v.sum(dtype=torch.double),self.count+len(v)   # left on its device until it is asked for
+        self.total,self.count = self.total+v.sum(),self.count+len(v)   # left on its device until it is asked for
 
     @property
     def value(self): return float(self.total)/self.count if self.count else None
@@ -33,7 +34,7 @@ class ELBOTerm(Metric):
     def name(self): return self._name
 
 class ActiveUnits(Callback):
-    "How many latents of each level are active: their posterior mean varies over validation images (Burda et al. 2016, eq. 10)"
+    "How many latents of each level are active: their posterior mean varies over validation images (Burda et al. 2016, section 5.2)"
     def __init__(self,
         threshold:float=.01, # Variance of the mean from which a unit counts as active
     ): self.threshold = threshold
@@ -42,7 +43,7 @@ class ActiveUnits(Callback):
     def after_loss(self):
         if self.training: return
         model,x = getattr(self.learn.model, 'module', self.learn.model),self.learn.xb[0]
-        self.mus = [q.mean.double() for q,_ in model.latent_levels(x)]                    # a level: B x latents
+        self.mus = [q.mean for q,_ in model.latent_levels(x)]                             # a level: B x latents
         mu = torch.cat(self.mus, 1)
         self.n,self.sum,self.sq = self.n+len(mu),self.sum+mu.sum(0),self.sq+mu.square().sum(0)
 
@@ -163,15 +164,14 @@ class FlushDenormals(Callback):
 _libc = ctypes.CDLL(None) if sys.platform=='linux' else None
 _trim_threshold,_mmap_threshold,_mmap_max = -1,-3,-4                           # of malloc.h
 
-class KeepMemory(Callback):
-    "During a fit on the CPU, keep memory that is freed for what needs it next, instead of giving it back to the system"
-    def before_fit(self):
-        self.run = hasattr(_libc, 'mallopt') and next(self.learn.model.parameters()).device.type=='cpu'
-        if self.run: self._set((_mmap_max, 0), (_trim_threshold, -1))
-
-    def after_fit(self):
-        self._set((_mmap_max, 65536), (_trim_threshold, 2**26), (_mmap_threshold, 2**25))     # the most that the library chooses by itself
+@contextmanager
+def kept_memory(
+    device='cpu', # Where the networks run
+):
+    "A context in which the process keeps memory that is freed for what needs it next, instead of giving it back to the system"
+    if torch.device(device).type!='cpu' or not hasattr(_libc, 'mallopt'): yield; return
+    _libc.mallopt(_mmap_max, 0); _libc.mallopt(_trim_threshold, -1)
+    try: yield
+    finally:                                                                   # to the most that the library chooses by itself
+        for option in ((_mmap_max, 65536), (_trim_threshold, 2**26), (_mmap_threshold, 2**25)): _libc.mallopt(*option)
         _libc.malloc_trim(0)
-
-    def _set(self, *options):
-        for o in options: _libc.mallopt(*o)

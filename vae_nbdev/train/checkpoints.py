@@ -47,7 +47,7 @@ def save_vae(
     path,model = Path(path).expanduser(),getattr(learn, 'model', learn)
     if not isinstance(model, AutoEncoder): raise TypeError(f'save_vae wants a learner or a model of vae_nbdev, not {type(model).__name__}')
     recipe = dict(format=1, **_model_recipe(model), versions=dict(torch=torch.__version__, torchvision=torchvision.__version__, fastai=fastai.__version__))
-    if isinstance(learn, Learner): recipe |= dict(data=getattr(learn.dls, 'recipe', None), beta=learn.loss_func.beta, precision=getattr(learn, 'precision', 'fp32'))
+    if isinstance(learn, Learner): recipe |= dict(data=getattr(learn.dls, 'recipe', None), beta=learn.loss_func.beta, free_bits=learn.loss_func.free_bits, precision=getattr(learn, 'precision', 'fp32'))
     try: json.dumps(recipe)
     except TypeError as e:
         raise CheckpointError(f'{type(model).__name__} was made with an argument that a recipe cannot hold ({e}): '

@@ -41,9 +41,9 @@ def has_bfloat16(
 class DeviceRecorder(Recorder):
     "fastai's `Recorder`, with the losses of training left on their device until the epoch ends"
     name = 'recorder'
-    def before_train(self):
-        super().before_train()
-        self.seen = len(self.losses)
+    def before_fit(self):
+        super().before_fit()
+        self.n_here = 0                                                        # losses that are on the CPU
 
     def after_batch(self):
         if not self.training or self.train_metrics: return super().after_batch()
@@ -55,8 +55,13 @@ class DeviceRecorder(Recorder):
         self.lrs.append(self.opt.hypers[-1]['lr'])
 
     def after_train(self):
-        if len(self.losses)>self.seen: self.losses[self.seen:] = torch.stack(self.losses[self.seen:]).cpu().unbind()
+        self.bring()
         super().after_train()
+
+    def bring(self):
+        "Bring the losses to the CPU"
+        if len(self.losses)>self.n_here: self.losses[self.n_here:] = torch.stack(self.losses[self.n_here:]).cpu().unbind()
+        self.n_here = len(self.losses)
 
 class _SmoothLoss:
     "The loss as it is when a progress bar is drawn"
@@ -87,6 +92,14 @@ class VAELearner(Learner):
         super().__init__(*args, **kwargs)
         for old,new in ((Recorder, DeviceRecorder), (ProgressCallback, DeviceProgress)):
             if any(type(cb) is old for cb in self.cbs): self.remove_cb(old); self.add_cb(new())
+
+    @delegates(Learner.fit)
+    def fit(self, *args, **kwargs):
+        "Train; however it ends, memory is given back and the losses are on the CPU"
+        try:
+            with kept_memory(next(self.model.parameters()).device): super().fit(*args, **kwargs)
+        finally:
+            for cb in self._grab_cbs(DeviceRecorder): cb.bring()
 
     @contextmanager
     def no_bar(self):
@@ -147,7 +160,8 @@ def vae_learner(
     likelihood:str|Likelihood=None, # 'bernoulli', 'normal', 'normal_diag'; None keeps the model's own
     noise:float|str=None, # Deviation of a pixel: a number, 'learned' or 'optimal', where the likelihood has one
     beta:float|tuple=1., # Weight of the KL, or of each level's; 1 makes the loss the negative ELBO
-    free_bits:float=0., # Nats that the KL of a level may cost for nothing, as a mean over the batch
+    free_bits:float=0., # Nats that the KL of a level may cost for nothing
+    free_bits_by:str='level', # As a mean over the batch at each 'level', or for each 'sample' at each level
     precision:str='auto', # Of the networks: 'bf16', 'fp32', or 'auto', which is bf16 where the device has it
     compile:bool|str=False, # Compile the model? True, or a mode of `torch.compile`; the first batch then takes long
     lr:float=3e-4, # Learning rate where `fit` is given none
@@ -166,11 +180,12 @@ def vae_learner(
     model.center(x)
     if compile: model.compile(mode=None if compile is True else compile)
     levels = len(getattr(model, 'latent_dims', (1,)))
-    if isinstance(beta, (tuple,list)) and len(beta)!=levels: raise ValueError(f'beta is one number, or one for each of {levels} levels of latents, not {beta}')
-    loss_func,active = ELBOLoss(model.likelihood, beta, free_bits),ActiveUnits() if levels>1 else None
+    for what,v in [('beta', beta), *(('frac', cb.frac) for cb in L(cbs) if isinstance(cb, BetaWarmup))]:
+        if isinstance(v, (tuple,list)) and len(v)!=levels: raise ValueError(f'{what} is one number, or one for each of {levels} levels of latents, not {v}')
+    loss_func,active = ELBOLoss(model.likelihood, beta, free_bits, free_bits_by),ActiveUnits() if levels>1 else None
     precision = _precision(precision, x.device)
     learn = VAELearner(dls, model, loss_func=loss_func, lr=lr, opt_func=opt_func, metrics=elbo_metrics(loss_func, active, levels)+L(metrics),
-                       cbs=[SeededValidation(), ELBOHistory(), FlushDenormals(), KeepMemory()]+L(active)+L(cbs), **kwargs)
+                       cbs=[SeededValidation(), ELBOHistory(), FlushDenormals()]+L(active)+L(cbs), **kwargs)
     learn.precision = precision
     if type(x) is Tensor: learn.remove_cb(CastToTensor)                        # there are no subclasses to cast
     return learn
