@@ -107,6 +107,7 @@ def _mean(q): return q.mean
 
 @patch
 def forward(self:LadderVAE, x:Tensor) -> tuple: # (params: B x P x H x W, kl: B x levels in nats)
+    "Likelihood parameters from one draw of all levels, and what each level costs"
     levels = self.top_down(self.bottom_up(x))
     return self.decode(levels[0][2]),torch.stack([kl_divergence(q, p).sum(1) for q,p,_ in levels], 1)
 
