@@ -30,13 +30,12 @@ class GaussianLayer(nn.Module):
         latent_dim:int, # Number of latents
     ):
         super().__init__()
-        self.mu,self.logvar = nn.Linear(n_features, latent_dim),nn.Linear(n_features, latent_dim)
+        self.linear = nn.Linear(n_features, 2*latent_dim)
 
     def forward(self, h:Tensor) -> Normal: # B x latent_dim
         with torch.autocast(h.device.type, enabled=False):
-            h = full_precision(h)
-            qm,logvar = self.mu(h),soft_bound(self.logvar(h))
-        return Normal(qm, torch.exp(.5*logvar), validate_args=False)   # softplus of logvar would force sigma >= 1
+            qm,logvar = self.linear(full_precision(h)).chunk(2, -1)
+        return Normal(qm, torch.exp(.5*soft_bound(logvar)), validate_args=False)   # softplus of logvar would force sigma >= 1
 
 # %% ../../nbs/models/00_latents.ipynb #729c390e
 class StandardNormal(nn.Module):
