@@ -17,6 +17,8 @@ from .train.learner import *
 from .train.checkpoints import *
 from .analyse.evaluate import *
 from .analyse.plots import *
+from .analyse.levels import *
+from .analyse.receptive import *
 
 # what the modules above call public, without the names of the modules themselves
 __all__ = [k for k,v in globals().items() if not (k.startswith('_') or isinstance(v, _Module))]

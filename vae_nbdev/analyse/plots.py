@@ -13,7 +13,7 @@ from fastcore.basics import patch
 from fastai.learner import Learner
 from matplotlib.figure import Figure
 from torch import Tensor
-from torch.distributions import Normal, kl_divergence
+from torch.distributions import Normal
 from torchvision.utils import make_grid
 from ..models.latents import *
 from ..models.vae import *
@@ -158,22 +158,6 @@ def plot_manifold(self:Learner|VAE,
     return _finish(fig, save)
 
 # %% ../../nbs/analyse/01_plots.ipynb #de67afb2
-def _labels(dls, split):
-    "Labels and names of a split, or None, None"
-    images = getattr(dls, 'images', None)
-    split = 'test' if split=='valid' and getattr(images, 'valid_images', None) is None else split
-    return getattr(images, f'{split}_labels', None),getattr(images, 'vocab', None)
-
-@inference
-def _posteriors(model, dls, split, n=None, level=0):
-    "Means and deviations of the posteriors of a split's first `n` images, and what they cost: N x latents each"
-    parts,count = [],0
-    for x,_ in split_dl(dls, split):
-        q,p = model.latent_levels(x)[level]
-        parts.append((q.mean, q.stddev, kl_divergence(q, p))); count += len(x)
-        if n is not None and count>=n: break
-    return (torch.cat(o)[:n].cpu() for o in zip(*parts))
-
 @patch
 def plot_latent_scatter(self:Learner,
     split:str='test', # 'train', 'valid' or 'test'
@@ -186,10 +170,11 @@ def plot_latent_scatter(self:Learner,
     model = _model(self)
     d = _level(model, level)
     if max(axes)>=d or len(set(axes))!=2: raise ValueError(f'axes are two of the {d} latents, not {axes}')
-    (mean,*_),(y,vocab) = _posteriors(model, self.dls, split, n, level),_labels(self.dls, split)
+    codes = split_codes(self, split, n)
+    mean,y,vocab = codes.levels[level][0],codes.labels,codes.vocab
     fig,ax = _subplots(figsize=(5.5, 4.5))
     for c in [None] if y is None else y.unique().tolist():
-        m = mean if c is None else mean[y[:len(mean)]==c]
+        m = mean if c is None else mean[y==c]
         ax.scatter(m[:,axes[0]], m[:,axes[1]], s=4, alpha=.6, color=plt.cm.tab10(c%10) if c is not None else None, label=None if c is None else vocab[c])
     if y is not None: ax.legend(markerscale=3, loc='center left', bbox_to_anchor=(1,.5), fontsize=8)
     ax.set(xlabel=f'latent {axes[0]}{_of(model, level)} (posterior mean)', ylabel=f'latent {axes[1]}{_of(model, level)} (posterior mean)', title=f'Where {split} images lie'); ax.set_aspect('equal', 'datalim')
@@ -205,14 +190,13 @@ def plot_latent_stats(self:Learner,
 ) -> Figure:
     "Mean and deviation of every latent over images, and what it costs in nats"
     model = _model(self); _level(model, level)
-    mean,std,kl = _posteriors(model, self.dls, split, n, level)
-    kl,i = kl.mean(0),torch.arange(mean.shape[1])
+    s = latent_stats(self, split, n).loc[f'z{level+1}']
     fig,(a,b) = _subplots(1, 2, figsize=(9, 3))
-    a.errorbar(i, mean.mean(0), mean.std(0), fmt='o', ms=4, label='mean over images, with deviation')
-    a.plot(i, std.mean(0), 's', ms=4, c='C1', label="posterior's own deviation")
+    a.errorbar(s.index, s['mean'], s['std'], fmt='o', ms=4, label='mean over images, with deviation')
+    a.plot(s.index, s.posterior_std, 's', ms=4, c='C1', label="posterior's own deviation")
     a.axhline(1, c='.7', lw=.8, ls=':'); a.axhline(0, c='.7', lw=.8)
     a.set(xlabel='latent', ylabel='value', title=f'Latents{_of(model, level)}, {split} images'); a.margins(y=.4); a.legend(fontsize=7, loc='upper right')
-    b.bar(i, kl); b.set(xlabel='latent', ylabel='KL (nats)', title=f'Cost of each latent, together {kl.sum():.1f} nats')
+    b.bar(s.index, s.kl); b.set(xlabel='latent', ylabel='KL (nats)', title=f'Cost of each latent, together {s.kl.sum():.1f} nats')
     for ax in (a, b): ax.xaxis.get_major_locator().set_params(integer=True)
     return _finish(fig, save)
 
