@@ -6,7 +6,7 @@ from vae_nbdev import *
 small = dict(encoder_widths=((64,32),(32,)), decoder_widths=((32,64),(32,)))
 
 @pytest.fixture(scope='module')
-def dls(): return image_dls('digits', bs=100, binarize='threshold', steps=30)
+def dls(): return image_dls('digits', bs=100, binarize='threshold', steps=60)
 
 def fitted(dls, cls=DenseLadderVAE, epochs=6, cbs=None, precision='auto', free_bits=0., beta=1., **kwargs):
     torch.manual_seed(0)
