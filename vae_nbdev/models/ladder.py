@@ -22,7 +22,7 @@ def precision_weighted(
     bottom_up:Normal, # What the image says
     top_down:Normal, # What the level above expects
 ) -> Normal: # Their normalised product
-    "The two combined by precision (Sønderby et al. 2016, eqs. 17, 18)"
+    "The two combined by precision (Sønderby et al. 2016)"
     p_bu,p_td = bottom_up.variance.reciprocal(),top_down.variance.reciprocal()
     var = 1/(p_bu + p_td)
     return Normal(var*(bottom_up.mean*p_bu + top_down.mean*p_td), var.sqrt(), validate_args=False)
