@@ -128,10 +128,10 @@ def _width_of(self:AutoEncoder, encoder): return self._example_out(encoder, self
 
 @patch
 def _head(self:AutoEncoder, n_params):
-    "The last layer: decoder features to `n_params` numbers a channel and pixel"
-    (c,h,w),out = self.image_shape,self._example_out(self.decoder, (self.latent_dim,), '_decoder')
-    if out.ndim==4 and out.shape[2:]==(h,w): return _zero_bias(nn.Conv2d(out.shape[1], c*n_params, 1))
-    return nn.Sequential(nn.Flatten(), _zero_bias(nn.Linear(out.flatten(1).shape[1], c*n_params*h*w)), nn.Unflatten(1, (c*n_params,h,w)))
+    "The last layer: decoder features to `n_params` numbers for each place"
+    (_,h,w),out = self.image_shape,self._example_out(self.decoder, (self.latent_dim,), '_decoder')
+    if out.ndim==4 and out.shape[2:]==(h,w): return _zero_bias(nn.Conv2d(out.shape[1], n_params, 1))
+    return nn.Sequential(nn.Flatten(), _zero_bias(nn.Linear(out.flatten(1).shape[1], n_params*h*w)), nn.Unflatten(1, (n_params,h,w)))
 
 def _zero_bias(layer): nn.init.zeros_(layer.bias); return layer
 
