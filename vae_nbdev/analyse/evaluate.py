@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from fastai.data.core import DataLoaders, Pipeline
 from fastai.learner import Learner
 from torch import Tensor
-from torch.distributions import kl_divergence
 from ..data.preprocess import *
 from ..data.blocks import *
+from ..models.latents import *
 from ..models.vae import *
 from ..train.callbacks import *
 
@@ -125,7 +125,7 @@ def split_codes(
     with forked_rng(model):
         torch.manual_seed(seed)
         for x,_ in dl.new(get_idxs=idxs.tolist, after_batch=tfms):
-            parts.append((x, [(q.mean, q.stddev, kl_divergence(q, p)) for q,p in model.latent_levels(x)]))
+            parts.append((x, [(q.mean, q.stddev, unit_kl(q, p)) for q,p in model.latent_levels(x)]))
             if random_contrast: factors.append(contrast.r.flatten())
     images,levels = zip(*parts)
     levels = [tuple(torch.cat(o).cpu() for o in zip(*level)) for level in zip(*levels)]

@@ -12,7 +12,7 @@ from functools import wraps
 from fastcore.basics import patch, store_attr
 from fastcore.meta import delegates
 from torch import nn, Tensor
-from torch.distributions import Normal
+from torch.distributions import Distribution
 from .latents import *
 from .likelihoods import *
 from .networks import *
@@ -146,34 +146,53 @@ def center(self:AutoEncoder,
     with torch.no_grad(): bias.copy_(params.mean((1,2)) if isinstance(self.head, nn.Conv2d) else params.flatten())
 
 # %% ../../nbs/models/03_vae.ipynb #7dd3b3d8
+def _named_args(o):
+    "A name and its arguments, from a name or dict(name=..., ...)"
+    if isinstance(o, str): return o,{}
+    if isinstance(o, dict) and isinstance(o.get('name'), str): return o['name'],{k: v for k,v in o.items() if k!='name'}
+    raise ValueError(f"latents and prior are names, or with arguments as dict(name='student_t', df=4.), not {o!r}")
+
 class VAE(AutoEncoder):
-    "Gaussian latents N(0, I) between `_encoder` and `_decoder`, which a subclass defines"
+    "Latents, Gaussian with prior N(0, I) unless told otherwise, between `_encoder` and `_decoder`, which a subclass defines"
     def __init__(self,
         image_shape:tuple, # C x H x W
         latent_dim:int=16, # Number of latents
         likelihood:str|Likelihood='bernoulli', # How pixels are distributed: see `make_likelihood`
         noise:float|str=None, # Deviation of a pixel, for likelihoods that have one
+        latents:str|dict='normal', # 'normal', 'student_t', 'laplace', 'truncated_normal', or with arguments, as dict(name='student_t', df=4.)
+        prior:str|dict='standard', # 'standard', of the latents' family; 'mixture'; 'vamp'; or with arguments, as dict(name='vamp', n=500)
     ):
+        self._family,self._prior_args = _named_args(latents),_named_args(prior)
         super().__init__(image_shape, latent_dim, likelihood, noise)
 
     def _build(self):
         super()._build()
-        self.prior = StandardNormal(self.latent_dim)
+        self.prior = self._prior()
 
-    def _latents(self, n_features): return GaussianLayer(n_features, self.latent_dim)
+    def _latents(self, n_features):
+        name,kwargs = self._family
+        return latent_family(name)[0](n_features, self.latent_dim, **kwargs)
+
+    def _prior(self) -> Prior:
+        (family,family_args),(name,kwargs) = self._family,self._prior_args
+        if name=='standard': return latent_family(family)[1](self.latent_dim, **{k: v for k,v in family_args.items() if k!='learn_df'}, **kwargs)
+        if name not in ('mixture', 'vamp'): raise ValueError(f"There is no prior {name!r}: choose one of standard, mixture, vamp")
+        if family=='truncated_normal' or name=='vamp' and family!='normal': raise ValueError(f"A {name} prior is made of Gaussians: it does not go with latents={family!r}")
+        return MixturePrior(self.latent_dim, **kwargs) if name=='mixture' else VampPrior(self.latent_dim, self.encode, self.image_shape, **kwargs)
 
     @property
     def latent_dims(self) -> tuple:
         "Number of latents of each level, bottom level first: one level here, more in a ladder"
         return self.latent_dim,
 
-    def encode(self, x:Tensor) -> Normal:
+    def encode(self, x:Tensor) -> Distribution:
         "The posterior q(z|x) of images B x C x H x W, a distribution over B x latent_dim"
         return super().encode(x)
 
     def forward(self, x:Tensor) -> tuple: # (params: B x P x H x W, kl: B x 1 in nats)
         q = self.encode(x)
-        return self.decode(q.rsample()),kl_from_prior(q, self.prior)[:,None]
+        z = q.rsample()
+        return self.decode(z),kl_from_prior(q, self.prior, z)[:,None]
 
     @inference
     def reconstruct(self, x:Tensor) -> Tensor:
@@ -183,7 +202,7 @@ class VAE(AutoEncoder):
     @inference
     def latent_levels(self, x:Tensor) -> list: # Of (posterior, prior), two distributions over B x latents
         "What is believed about the latents of images B x C x H x W, with and without having seen them, level by level"
-        return [(self.encode(x), self.prior.dist)]
+        return [(self.encode(x), self.prior.marginals)]
 
     def latents_below(self, z:Tensor, level:int=0, temperature:float=1.) -> Tensor:
         "What `decode` takes, from the latents of a level: `z` itself where there is but one"
