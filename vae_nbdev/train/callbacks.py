@@ -14,6 +14,7 @@ from fastai.callback.core import Callback
 from fastai.callback.schedule import SchedLin
 from fastai.callback.tracker import TrackerCallback
 from fastai.learner import Metric, ValueMetric
+from torch.distributions import kl_divergence
 
 # %% ../../nbs/train/01_callbacks.ipynb #720416c1
 class ELBOTerm(Metric):
@@ -34,25 +35,24 @@ class ELBOTerm(Metric):
     def name(self): return self._name
 
 class ActiveUnits(Callback):
-    "How many latents of each level are active: their posterior mean varies over validation images (Burda et al. 2016, section 5.2)"
+    "How many latents of each level are active: their KL from the prior is above `threshold`, on average over validation images (Sønderby et al. 2016)"
     def __init__(self,
-        threshold:float=.01, # Variance of the mean from which a unit counts as active
+        threshold:float=.01, # Nats from which a unit counts as active
     ): self.threshold = threshold
 
-    def before_validate(self): self.n,self.sum,self.sq = 0,0.,0.
+    def before_validate(self): self.n,self.kl = 0,0.
     def after_loss(self):
         if self.training: return
         model,x = getattr(self.learn.model, 'module', self.learn.model),self.learn.xb[0]
-        self.mus = [q.mean for q,_ in model.latent_levels(x)]                             # a level: B x latents
-        mu = torch.cat(self.mus, 1)
-        self.n,self.sum,self.sq = self.n+len(mu),self.sum+mu.sum(0),self.sq+mu.square().sum(0)
+        kls = [kl_divergence(q, p) for q,p in model.latent_levels(x)]                     # a level: B x latents
+        self.sizes = [kl.shape[1] for kl in kls]
+        self.n,self.kl = self.n+len(x),self.kl+torch.cat(kls, 1).sum(0)
 
     def count(self,
         level:int=0, # 0 is the lowest
     ) -> int:
         "Active units of a level in the last validation"
-        active = self.sq/self.n - (self.sum/self.n)**2 > self.threshold
-        return int(active.split([mu.shape[1] for mu in self.mus])[level].sum())
+        return int((self.kl/self.n > self.threshold).split(self.sizes)[level].sum())
 
 def elbo_metrics(
     loss_func, # The learner's `ELBOLoss`
