@@ -7,6 +7,7 @@ __all__ = ['split_dl', 'split_images', 'pca_error', 'evaluate', 'SplitCodes', 's
 
 # %% ../../nbs/analyse/00_evaluate.ipynb #e5ef0553
 import pandas as pd, torch
+from contextlib import nullcontext
 from dataclasses import dataclass
 from fastai.data.core import DataLoaders, Pipeline
 from fastai.learner import Learner
@@ -68,7 +69,7 @@ def evaluate(
     with forked_rng(model): torch.manual_seed(seed); _principal(learn.dls)       # the same, whatever is drawn before
     for split in [splits] if isinstance(splits, str) else splits:
         total = n = 0
-        with forked_rng(model), torch.no_grad():
+        with forked_rng(model), torch.no_grad(), model.drawing() if isinstance(model, VAE) else nullcontext():
             torch.manual_seed(seed); model.eval()
             for x,_ in split_dl(learn.dls, split):
                 params,kl = model(x)

@@ -106,10 +106,16 @@ def top_down(self:LadderVAE,
 def _mean(q): return q.mean
 
 @patch
-def forward(self:LadderVAE, x:Tensor) -> tuple: # (params: B x P x H x W, kl: B x levels in nats)
-    "Likelihood parameters from one draw of all levels, and what each level costs"
-    levels = self.top_down(self.bottom_up(x))
-    return self.decode(levels[0][2]),torch.stack([kl_divergence(q, p).sum(1) for q,p,_ in levels], 1)
+def forward(self:LadderVAE, x:Tensor) -> tuple: # (params: k*B x P x H x W, kl: k*B x levels in nats), for k draws
+    "Likelihood parameters from draws of all levels, and what each level costs"
+    levels = self.top_down(self._repeated(self.bottom_up(x), self.draws))
+    kls = [q.log_prob(z)-p.log_prob(z) if self.sampled_kl else kl_divergence(q, p) for q,p,z in levels]
+    return self.decode(levels[0][2]),torch.stack([kl.sum(1) for kl in kls], 1)
+
+@patch
+def _repeated(self:LadderVAE, guesses, k):
+    "The Gaussians of `bottom_up`, `k` times one after the other"
+    return guesses if k==1 else [Normal(q.mean.repeat(k, 1), q.stddev.repeat(k, 1), validate_args=False) for q in guesses]
 
 @patch
 def encode(self:LadderVAE, x:Tensor) -> list: # Of `Normal`s, bottom level first
@@ -158,8 +164,7 @@ def log_weights(self:LadderVAE,
     k:int=1, # Importance samples an image
 ) -> Tensor: # B x k in nats
     "log p(x,z) - log q(z|x) for `k` draws of all levels (Burda et al. 2016)"
-    guesses = [Normal(q.mean.repeat(k, 1), q.stddev.repeat(k, 1), validate_args=False) for q in self.bottom_up(x)]     # k*B x d
-    levels = self.top_down(guesses, Normal.sample)
+    levels = self.top_down(self._repeated(self.bottom_up(x), k), Normal.sample)                                 # k*B x d
     log_px = self.likelihood.log_prob(self.decode(levels[0][2]), x.repeat(k, 1, 1, 1))
     return (log_px + sum((p.log_prob(z) - q.log_prob(z)).sum(1) for q,p,z in levels)).view(k, len(x)).T
 

@@ -8,6 +8,7 @@ __all__ = ['inference', 'AutoEncoder', 'VAE', 'DenseNets', 'DenseAutoEncoder', '
 
 # %% ../../nbs/models/03_vae.ipynb #c9eaf3db
 import inspect, math, torch
+from contextlib import contextmanager
 from functools import wraps
 from fastcore.basics import patch, store_attr
 from fastcore.meta import delegates
@@ -189,10 +190,13 @@ class VAE(AutoEncoder):
         "The posterior q(z|x) of images B x C x H x W, a distribution over B x latent_dim"
         return super().encode(x)
 
-    def forward(self, x:Tensor) -> tuple: # (params: B x P x H x W, kl: B x 1 in nats)
+    draws,sampled_kl = 1,False # Draws of z for each image, and is the KL their log q(z|x) - log p(z) even where there is a closed form? See `VAE.drawing`
+
+    def forward(self, x:Tensor) -> tuple: # (params: k*B x P x H x W, kl: k*B x 1 in nats), k draws for each image, the first of all images first
         q = self.encode(x)
-        z = q.rsample()
-        return self.decode(z),kl_from_prior(q, self.prior, z)[:,None]
+        z = q.rsample((self.draws,))                                                  # k x B x d
+        kl = q.log_prob(z).sum(-1) - self.prior.log_prob(z) if self.sampled_kl else kl_from_prior(q, self.prior, z)
+        return self.decode(z.flatten(0, 1)),kl.expand(self.draws, -1).reshape(-1, 1)
 
     @inference
     def reconstruct(self, x:Tensor) -> Tensor:
@@ -234,6 +238,19 @@ class VAE(AutoEncoder):
         z = q.sample((k,))                                                            # k x B x d
         log_px = self.likelihood.log_prob(self.decode(z.flatten(0, 1)), x.repeat(k, 1, 1, 1)).view(k, len(x))
         return (log_px + self.prior.log_prob(z) - q.log_prob(z).sum(-1)).T
+
+# %% ../../nbs/models/03_vae.ipynb #813b8c0f
+@patch
+@contextmanager
+def drawing(self:VAE,
+    draws:int=1, # Of z for each image
+    sampled_kl:bool=False, # Is the KL that of the draws, even where there is a closed form?
+):
+    "A context in which `forward` draws `draws` times"
+    before = self.draws,self.sampled_kl
+    self.draws,self.sampled_kl = draws,sampled_kl
+    try: yield self
+    finally: self.draws,self.sampled_kl = before
 
 # %% ../../nbs/models/03_vae.ipynb #0f996a55
 class DenseNets:

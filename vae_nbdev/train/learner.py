@@ -138,9 +138,15 @@ def _check_fit(dls, model, x):
     "Complain where data, of which `x` is a batch, and model do not belong together"
     if tuple(dls.image_shape)!=model.image_shape:
         raise ValueError(f'The images are {dls.image_shape} and the model is for {model.image_shape}: make it with `dls.image_shape`')
-    if isinstance(model.likelihood, BernoulliLikelihood) and not ((x==0)|(x==1)).all():
+    lik = model.likelihood
+    if isinstance(lik, BernoulliLikelihood) and not ((x==0)|(x==1)).all():
         warnings.warn("A Bernoulli likelihood is a density of binary images only, and these are grey: its numbers can't be compared. "
-                      "Use image_dls(..., binarize='threshold'), or likelihood='normal'.", stacklevel=3)
+                      "Use image_dls(..., binarize='threshold'), or likelihood='continuous_bernoulli' or 'normal'.", stacklevel=3)
+    elif lik.discrete and not torch.allclose(x*(n := getattr(lik, 'levels', 2)-1), (x*n).round(), atol=.02):
+        warnings.warn(f"{type(lik).__name__} is a probability of images of {n+1} values from 0 to 1, and these have others: its numbers can't be compared. "
+                      "Leave out what changes grey levels (whitening, contrast), or use likelihood='normal'.", stacklevel=3)
+    elif isinstance(lik, ContinuousBernoulliLikelihood) and not ((x>=0)&(x<=1)).all():
+        warnings.warn("A continuous Bernoulli is a density on [0, 1], and these images are not: use likelihood='normal'.", stacklevel=3)
 
 _log = logging.getLogger(__name__)
 
@@ -157,11 +163,12 @@ def _precision(asked, device):
 def vae_learner(
     dls:DataLoaders, # From `image_dls`
     model:AutoEncoder, # A `VAE` or an `AutoEncoder`
-    likelihood:str|Likelihood=None, # 'bernoulli', 'normal', 'normal_diag'; None keeps the model's own
+    likelihood:str|Likelihood=None, # A name that `make_likelihood` knows, or a `Likelihood`; None keeps the model's own
     noise:float|str=None, # Deviation of a pixel: a number, 'learned' or 'optimal', where the likelihood has one
     beta:float|tuple=1., # Weight of the KL, or of each level's; 1 makes the loss the negative ELBO
     free_bits:float=0., # Nats that the KL of a level may cost for nothing
     free_bits_by:str='level', # As a mean over the batch at each 'level', or for each 'sample' at each level
+    iwae:int=None, # Train on the importance-weighted bound of so many draws instead of the ELBO
     precision:str='auto', # Of the networks: 'bf16', 'fp32', or 'auto', which is bf16 where the device has it
     compile:bool|str=False, # Compile the model? True, or a mode of `torch.compile`; the first batch then takes long
     lr:float=3e-4, # Learning rate where `fit` is given none
@@ -182,7 +189,9 @@ def vae_learner(
     levels = len(getattr(model, 'latent_dims', (1,)))
     for what,v in [('beta', beta), *(('frac', cb.frac) for cb in L(cbs) if isinstance(cb, BetaWarmup))]:
         if isinstance(v, (tuple,list)) and len(v)!=levels: raise ValueError(f'{what} is one number, or one for each of {levels} levels of latents, not {v}')
-    loss_func,active = ELBOLoss(model.likelihood, beta, free_bits, free_bits_by),ActiveUnits() if levels>1 else None
+    if iwae is not None and not (isinstance(iwae, int) and iwae>=1 and isinstance(model, VAE)): raise ValueError(f'iwae is a number of draws from 1, of a VAE, not {iwae!r} of {type(model).__name__}')
+    if isinstance(model, VAE): model.draws,model.sampled_kl = iwae or 1,iwae is not None
+    loss_func,active = (IWAELoss if iwae else ELBOLoss)(model.likelihood, beta, free_bits, free_bits_by),ActiveUnits() if levels>1 else None
     precision = _precision(precision, x.device)
     learn = VAELearner(dls, model, loss_func=loss_func, lr=lr, opt_func=opt_func, metrics=elbo_metrics(loss_func, active, levels)+L(metrics),
                        cbs=[SeededValidation(), ELBOHistory(), FlushDenormals()]+L(active)+L(cbs), **kwargs)
