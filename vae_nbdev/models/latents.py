@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['soft_bound', 'full_precision', 'GaussianLayer', 'Prior', 'StandardNormal', 'kl_from_prior', 'TruncatedNormal',
            'StudentTLayer', 'LaplaceLayer', 'TruncatedNormalLayer', 'StandardStudentT', 'StandardLaplace',
-           'StandardTruncatedNormal', 'MixturePrior', 'VampPrior', 'unit_kl', 'latent_family']
+           'StandardTruncatedNormal', 'MixturePrior', 'VampPrior', 'unit_kl', 'split_kl', 'latent_family']
 
 # %% ../../nbs/models/00_latents.ipynb #b9826fc9
 import math, torch
@@ -305,6 +305,19 @@ def unit_kl(
     except NotImplementedError:
         z = q.sample((n,))
         return (q.log_prob(z)-p.log_prob(z)).mean(0)
+
+# %% ../../nbs/models/00_latents.ipynb #3d5c2948
+def split_kl(
+    q:Distribution, # Posteriors of a batch, B x latents
+    z:Tensor, # A draw from each, B x latents
+    prior:Prior, # Of independent latents
+    n:int, # Images in the data set
+) -> Tensor: # B x 3 in nats
+    "Index-code information, total correlation and KL of single latents for a batch, each an estimate for every image"
+    each = q.log_prob(z[:,None])                                                       # B x B x d: log q(z_i | x_j)
+    log_q = each.sum(-1).logsumexp(1) - math.log(n*len(z))
+    singles = (each.logsumexp(1) - math.log(n*len(z))).sum(-1)
+    return torch.stack([q.log_prob(z).sum(-1)-log_q, log_q-singles, singles-prior.log_prob(z)], 1)
 
 # %% ../../nbs/models/00_latents.ipynb #8116a170
 _families = dict(normal=(GaussianLayer, StandardNormal), student_t=(StudentTLayer, StandardStudentT), laplace=(LaplaceLayer, StandardLaplace), truncated_normal=(TruncatedNormalLayer, StandardTruncatedNormal))

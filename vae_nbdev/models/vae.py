@@ -191,10 +191,12 @@ class VAE(AutoEncoder):
         return super().encode(x)
 
     draws,sampled_kl = 1,False # Draws of z for each image, and is the KL their log q(z|x) - log p(z) even where there is a closed form? See `VAE.drawing`
+    split_kl = 0 # Images in the data set, to have `forward` give the KL in its three parts, B x 3 (see `split_kl`)
 
     def forward(self, x:Tensor) -> tuple: # (params: k*B x P x H x W, kl: k*B x 1 in nats), k draws for each image, the first of all images first
         q = self.encode(x)
         z = q.rsample((self.draws,))                                                  # k x B x d
+        if self.split_kl: return self.decode(z[0]),split_kl(q, z[0], self.prior, self.split_kl)
         kl = q.log_prob(z).sum(-1) - self.prior.log_prob(z) if self.sampled_kl else kl_from_prior(q, self.prior, z)
         return self.decode(z.flatten(0, 1)),kl.expand(self.draws, -1).reshape(-1, 1)
 
@@ -247,10 +249,10 @@ def drawing(self:VAE,
     sampled_kl:bool=False, # Is the KL that of the draws, even where there is a closed form?
 ):
     "A context in which `forward` draws `draws` times"
-    before = self.draws,self.sampled_kl
-    self.draws,self.sampled_kl = draws,sampled_kl
+    before = self.draws,self.sampled_kl,self.split_kl
+    self.draws,self.sampled_kl,self.split_kl = draws,sampled_kl,0
     try: yield self
-    finally: self.draws,self.sampled_kl = before
+    finally: self.draws,self.sampled_kl,self.split_kl = before
 
 # %% ../../nbs/models/03_vae.ipynb #0f996a55
 class DenseNets:

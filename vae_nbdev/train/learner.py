@@ -169,6 +169,8 @@ def vae_learner(
     free_bits:float=0., # Nats that the KL of a level may cost for nothing
     free_bits_by:str='level', # As a mean over the batch at each 'level', or for each 'sample' at each level
     iwae:int=None, # Train on the importance-weighted bound of so many draws instead of the ELBO
+    capacity:float=None, # Steer the KL to so many nats, with beta the weight of the difference (30 where it is left at 1)
+    tc:float=None, # Weight of the total correlation of the latents, beside which beta weighs the rest of the KL (beta-TC-VAE)
     precision:str='auto', # Of the networks: 'bf16', 'fp32', or 'auto', which is bf16 where the device has it
     compile:bool|str=False, # Compile the model? True, or a mode of `torch.compile`; the first batch then takes long
     lr:float=3e-4, # Learning rate where `fit` is given none
@@ -189,12 +191,22 @@ def vae_learner(
     levels = len(getattr(model, 'latent_dims', (1,)))
     for what,v in [('beta', beta), *(('frac', cb.frac) for cb in L(cbs) if isinstance(cb, BetaWarmup))]:
         if isinstance(v, (tuple,list)) and len(v)!=levels: raise ValueError(f'{what} is one number, or one for each of {levels} levels of latents, not {v}')
-    if iwae is not None and not (isinstance(iwae, int) and iwae>=1 and isinstance(model, VAE)): raise ValueError(f'iwae is a number of draws from 1, of a VAE, not {iwae!r} of {type(model).__name__}')
-    if isinstance(model, VAE): model.draws,model.sampled_kl = iwae or 1,iwae is not None
-    loss_func,active = (IWAELoss if iwae else ELBOLoss)(model.likelihood, beta, free_bits, free_bits_by),ActiveUnits() if levels>1 else None
+    loss_func,active = _objective(model, dls, beta, free_bits, free_bits_by, iwae, capacity, tc),ActiveUnits() if levels>1 else None
     precision = _precision(precision, x.device)
     learn = VAELearner(dls, model, loss_func=loss_func, lr=lr, opt_func=opt_func, metrics=elbo_metrics(loss_func, active, levels)+L(metrics),
                        cbs=[SeededValidation(), ELBOHistory(), FlushDenormals()]+L(active)+L(cbs), **kwargs)
     learn.precision = precision
     if type(x) is Tensor: learn.remove_cb(CastToTensor)                        # there are no subclasses to cast
     return learn
+
+# %% ../../nbs/train/02_learner.ipynb #f325ed65
+def _objective(model, dls, beta, free_bits, free_bits_by, iwae, capacity, tc):
+    "The loss, with the model told what it has to give"
+    asked = [k for k,v in dict(iwae=iwae, capacity=capacity, tc=tc).items() if v is not None]
+    if len(asked)>1: raise ValueError(f'{" and ".join(asked)} are different objectives: choose one')
+    if asked and not isinstance(model, VAE): raise ValueError(f'{asked[0]} is for a VAE, not for {type(model).__name__}')
+    if iwae is not None and not (isinstance(iwae, int) and iwae>=1): raise ValueError(f'iwae is a number of draws from 1, not {iwae!r}')
+    if tc is not None and (len(model.latent_dims)>1 or not tc>=0 or not isinstance(beta, (int,float))): raise ValueError(f'tc is a weight, 0 or more, in a VAE of one level, with one beta, not {tc}')
+    if isinstance(model, VAE): model.draws,model.sampled_kl,model.split_kl = iwae or 1,iwae is not None,dls.train.n if tc is not None else 0
+    if capacity is not None: return CapacityLoss(model.likelihood, capacity, beta if beta!=1 else 30.)
+    return (IWAELoss if iwae else ELBOLoss)(model.likelihood, beta if tc is None else (beta, tc, beta), free_bits, free_bits_by)
