@@ -123,7 +123,7 @@ def split_codes(
     tfms = [t for t in dl.after_batch.fs if not isinstance(t, RandomContrast)]
     if random_contrast: contrast.split_idx = None; tfms.append(contrast)                         # of all images, not only in training
     parts,factors = [],[]
-    with forked_rng(model):
+    with forked_rng(model), torch.no_grad():
         torch.manual_seed(seed)
         for x,_ in dl.new(get_idxs=idxs.tolist, after_batch=tfms):
             parts.append((x, [(q.mean, q.stddev, unit_kl(q, p)) for q,p in model.latent_levels(x)]))

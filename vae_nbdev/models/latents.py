@@ -211,6 +211,7 @@ class TruncatedNormalLayer(GaussianLayer):
         high:float=math.inf, # Upper bound
     ):
         super().__init__(n_features, latent_dim)
+        if not low<high: raise ValueError(f'low is below high, not {low} and {high}')
         self.low,self.high = low,high
 
     def dist(self, mu, log_sigma): return TruncatedNormal(soft_bound(mu, 30.), soft_bound(log_sigma, 4.).exp(), self.low, self.high)

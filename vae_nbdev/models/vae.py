@@ -97,11 +97,12 @@ class AutoEncoder(nn.Module):
 # %% ../../nbs/models/03_vae.ipynb #56aa16a0
 @patch
 def set_likelihood(self:AutoEncoder,
-    likelihood:str|Likelihood, # 'bernoulli', 'normal', 'normal_diag', or a `Likelihood`
+    likelihood:str|Likelihood, # A name that `make_likelihood` knows, or a `Likelihood`
     noise:float|str=None, # Deviation of a pixel, for likelihoods that have one
+    **kwargs # For the likelihood's class
 ):
     "Read the decoder's output as another likelihood"
-    likelihood = make_likelihood(likelihood, self.image_shape, noise)
+    likelihood = make_likelihood(likelihood, self.image_shape, noise, **kwargs)
     n = likelihood.n_params
     if not hasattr(self, 'head') or n!=self.likelihood.n_params: self.head = self._head(n)
     self.likelihood = likelihood.to(next(self.parameters()).device)
