@@ -130,10 +130,12 @@ class TruncatedNormal(Distribution):
 # %% ../../nbs/models/00_latents.ipynb #fdf2e7d2
 @patch
 def rsample(self:TruncatedNormal, sample_shape=torch.Size()):
+    "Draws through which gradients pass: sample_shape x batch_shape"
     return self.icdf(torch.rand(self._extended_shape(sample_shape), dtype=self.loc.dtype, device=self.loc.device))
 
 @patch
 def sample(self:TruncatedNormal, sample_shape=torch.Size()):
+    "Draws: sample_shape x batch_shape"
     with torch.no_grad(): return self.rsample(sample_shape)
 
 @patch
@@ -164,10 +166,14 @@ def _moments(q):
     return tuple(torch.as_tensor(o).to(q.loc) for o in (m, (sq-m*m), sq))
 
 @patch(as_prop=True)
-def mean(self:TruncatedNormal): return (self.loc + self.scale*_moments(self)[0]).clamp(self.low, self.high)
+def mean(self:TruncatedNormal):
+    "The mean after the cut"
+    return (self.loc + self.scale*_moments(self)[0]).clamp(self.low, self.high)
 
 @patch(as_prop=True)
-def variance(self:TruncatedNormal): return self.scale.square()*_moments(self)[1].clamp(min=1e-12)
+def variance(self:TruncatedNormal):
+    "The variance after the cut"
+    return self.scale.square()*_moments(self)[1].clamp(min=1e-12)
 
 @register_kl(TruncatedNormal, TruncatedNormal)
 def _kl_truncated(q, p):
