@@ -85,7 +85,7 @@ def test_parameters_have_docments(module):
 def test_benchmark_runs(tmp_path):
     subprocess.run([sys.executable, '-W', 'ignore', root/'benchmarks'/'bench.py', '--smoke', '--out', tmp_path], check=True, capture_output=True, cwd=root)
     res = json.loads((tmp_path/'results.json').read_text())['results']
-    assert {'training dense 100', 'data path', 'sampling', 'log_weights', 'scaling data', 'scaling width', 'alone speed', 'alone memory'} <= {*res}
+    assert {'training dense 100', 'training ladder', 'data path', 'sampling', 'log_weights', 'scaling data', 'scaling width', 'alone speed', 'alone memory'} <= {*res}
     assert all(r['min']>0 and r['ratio']>0 for k,v in res.items() if k!='alone pages' for r in v['rows'].values())
     assert {'Learner', 'bare loop', '+ fused Adam', 'our model in that loop'} <= {*res['training dense 100']['rows']} and len(res['data path']['rows'])==6
     assert 'Learner' in (tmp_path/'tables.md').read_text() and (tmp_path/'bench.png').exists()
