@@ -9,7 +9,7 @@ __all__ = ['split_dl', 'split_images', 'pca_error', 'evaluate', 'SplitCodes', 's
 import pandas as pd, torch
 from contextlib import nullcontext
 from dataclasses import dataclass
-from fastai.data.core import DataLoaders, Pipeline
+from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from torch import Tensor
 from ..data.preprocess import *

@@ -125,7 +125,7 @@ def top_down_draws(
 def _draw_levels(model, x, n):
     "Bottom-up, top-down and combined Gaussians of all levels for `n` draws of the posterior of one image"
     guesses = model.bottom_up(x[None].to(next(model.parameters()).device))
-    levels = model.top_down([Normal(g.mean.expand(n, -1), g.stddev.expand(n, -1)) for g in guesses], Normal.sample)
+    levels = model.top_down(model._repeated(guesses, n), Normal.sample)
     return guesses,[p for _,p,_ in levels],[q for q,_,_ in levels]
 
 # %% ../../nbs/analyse/02_levels.ipynb #17983f82

@@ -93,10 +93,10 @@ def plot_samples(self:Learner|VAE,
     return _finish(fig, save)
 
 def _plot_hist(ax, x, owner):
-    ax.hist(x.flatten(), 50, (0, 1), density=True, alpha=.6, label='samples')
+    ax.hist(x.flatten(), 50, range=(0, 1), density=True, alpha=.6, label='samples')
     if isinstance(owner, Learner):
         d = owner.dls.train.decode_images(next(iter(split_dl(owner.dls, 'test')))[0])
-        ax.hist(d.flatten(), 50, (0, 1), density=True, histtype='step', color='k', label='test images')
+        ax.hist(d.flatten(), 50, range=(0, 1), density=True, histtype='step', color='k', label='test images')
     ax.set(xlabel='pixel value', ylabel='density', yscale='log', title='Pixel values'); ax.legend()
 
 # %% ../../nbs/analyse/01_plots.ipynb #177e7f4c

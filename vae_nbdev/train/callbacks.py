@@ -14,7 +14,7 @@ from fastai.callback.core import Callback
 from fastai.callback.schedule import SchedLin
 from fastai.callback.tracker import TrackerCallback
 from fastai.learner import Metric, ValueMetric
-from torch.distributions import kl_divergence
+from ..models.latents import *
 
 # %% ../../nbs/train/01_callbacks.ipynb #720416c1
 class ELBOTerm(Metric):
@@ -44,7 +44,7 @@ class ActiveUnits(Callback):
     def after_loss(self):
         if self.training: return
         model,x = getattr(self.learn.model, 'module', self.learn.model),self.learn.xb[0]
-        kls = [kl_divergence(q, p) for q,p in model.latent_levels(x)]                     # a level: B x latents
+        kls = [unit_kl(q, p) for q,p in model.latent_levels(x)]                     # a level: B x latents
         self.sizes = [kl.shape[1] for kl in kls]
         self.n,self.kl = self.n+len(x),self.kl+torch.cat(kls, 1).sum(0)
 
