@@ -170,6 +170,7 @@ class SplitCodes:
     labels:Tensor=None # N, where there are any
     vocab:list=None # Names of the labels
     contrast:Tensor=None # N: factors of `random_contrast`
+    idxs:Tensor=None # N: their places in the split
 
     @property
     def means(self) -> Tensor:
@@ -208,7 +209,7 @@ def split_codes(
     images,levels = zip(*parts)
     levels = [tuple(torch.cat(o).cpu() for o in zip(*level)) for level in zip(*levels)]
     labels,vocab = _labels(dls, split)
-    return SplitCodes(torch.cat(images).cpu(), levels, None if labels is None else labels[idxs], vocab, torch.cat(factors).cpu() if factors else None)
+    return SplitCodes(torch.cat(images).cpu(), levels, None if labels is None else labels[idxs], vocab, torch.cat(factors).cpu() if factors else None, idxs)
 
 def _labels(dls, split):
     "Labels of a split and their names, or None, None"

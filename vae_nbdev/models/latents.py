@@ -258,6 +258,16 @@ class MixturePrior(Prior):
         self.logits = nn.Parameter(torch.zeros(n))
         self.mu,self.raw = nn.Parameter(torch.randn(n, latent_dim)),nn.Parameter(torch.zeros(n, latent_dim))
 
+    def set_components(self,
+        weights:Tensor, # n, summing to one
+        mu:Tensor, # Means: n x latent_dim
+        var:Tensor, # Variances: n x latent_dim
+    ):
+        "Make it a given mixture"
+        with torch.no_grad():
+            self.logits.copy_(weights.log()); self.mu.copy_(mu)
+            self.raw.copy_(15*torch.atanh((var.log()/15).clamp(-.999, .999)))              # what `soft_bound` turns back
+
     def components(self) -> tuple: # (log weights: n, a Normal over n x latent_dim)
         "What is mixed"
         return self.logits.log_softmax(0),Normal(self.mu, torch.exp(.5*soft_bound(self.raw)), validate_args=False)

@@ -242,6 +242,15 @@ class VAE(AutoEncoder):
         log_px = self.likelihood.log_prob(self.decode(z.flatten(0, 1)), x.repeat(k, 1, 1, 1)).view(k, len(x))
         return (log_px + self.prior.log_prob(z) - q.log_prob(z).sum(-1)).T
 
+# %% ../../nbs/models/03_vae.ipynb #066e1dcd
+@patch
+def set_prior(self:VAE,
+    prior:str|dict, # As for the constructor
+):
+    "Another prior, as it begins; networks and posterior stay"
+    self._prior_args,self.arguments = _named_args(prior),self.arguments | dict(prior=prior)
+    self.prior = self._prior().to(next(self.parameters()).device)
+
 # %% ../../nbs/models/03_vae.ipynb #813b8c0f
 @patch
 @contextmanager
