@@ -19,6 +19,10 @@ from .analyse.evaluate import *
 from .analyse.plots import *
 from .analyse.levels import *
 from .analyse.receptive import *
+from .analyse.quality import *
+from .analyse.factors import *
+from .analyse.refit import *
+from .results import *
 
 # what the modules above call public, without the names of the modules themselves
 __all__ = [k for k,v in globals().items() if not (k.startswith('_') or isinstance(v, _Module))]

@@ -8,7 +8,7 @@ __all__ = ['recipes', 'TanhVAE', 'Recipe', 'machine', 'reproduce', 'vae_results'
 # %% ../nbs/results.ipynb #8f928145
 import json, math, pandas as pd, platform, time, torch, fastai
 from dataclasses import dataclass, field
-from fastcore.script import call_parse, store_true
+from fastcore.script import Param, call_parse, store_true
 from pathlib import Path
 from torch import nn
 from .data.blocks import *
@@ -65,7 +65,7 @@ recipes = {
     'mnist-vae':           Recipe(_dynamic, TanhVAE, 86.76, 'Burda et al. 2016, table 1', 400, 3280),
     'mnist-iwae5':         Recipe(_dynamic, TanhVAE, 85.54, 'Burda et al. 2016, table 1', 400, 3280, learner=dict(iwae=5)),
     'mnist-iwae50':        Recipe(_dynamic, TanhVAE, 84.78, 'Burda et al. 2016, table 1', 60, 3280, learner=dict(iwae=50)),
-    'mnist-lvae':          Recipe(_dynamic, DeepLadderVAE, 81.74, 'Sønderby et al. 2016, table 1', 100, 2000, cbs=(BetaWarmup,)),
+    'mnist-lvae':          Recipe(_dynamic, DeepLadderVAE, 81.8, 'Sønderby et al. 2016', 100, 2000, cbs=(BetaWarmup,)),
     'static-mnist-vae':    Recipe(_static, TanhVAE, 89.9, 'Rezende & Mohamed 2015', 150, 1000),
     'static-mnist-vamp':   Recipe(_static, TanhVAE, 85.57, 'Tomczak & Welling 2018, table 1', 100, 1000, args=_vamp),
     'fashion-vae':         Recipe(_fashion, TanhVAE, 228.7, 'Norouzi et al. 2020', 150, 1000),
@@ -112,7 +112,7 @@ def reproduce(
 # %% ../nbs/results.ipynb #ab7fa815
 @call_parse
 def vae_results(
-    name:str='', # Of a recipe; none lists them
+    name:Param('Of a recipe; none lists them', str, opt=False, nargs='?')='', # Of a recipe; none lists them
     epochs:int=None, # Instead of the recipe's reduced budget
     full:store_true=False, # Take the full budget
     k:int=5000, # Draws for each test image, where log p(x) is asked for
@@ -124,7 +124,9 @@ def vae_results(
     if not name:
         for k,r in recipes.items(): print(f'{k:22} {r.metric:6} {r.published:<8} {r.source}')
         return
-    row,path = reproduce(name, epochs, full, k, n, seed, Path(path)/name),Path(path)
+    path = Path(path)
+    try: row = reproduce(name, epochs, full, k, n, seed, path/name)
+    except ValueError as e: raise SystemExit(str(e)) from None
     (path/f'{name}.json').write_text(json.dumps(row, indent=1)+'\n')
     print(f"{name}: {row['metric']} {row['ours']:.4g}, published {row['published']} ({row['source']}); {row['epochs']} of {row['full_epochs']} epochs, {row['minutes']:.1f} minutes")
 
