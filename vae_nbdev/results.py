@@ -83,6 +83,7 @@ def machine() -> str:
     names = [l.split(':')[1].strip() for l in info.read_text().splitlines() if l.startswith('model name')] if info.exists() else []
     return f'{names[0] if names else platform.processor() or platform.machine()}, {torch.get_num_threads()} threads'
 
+# %% ../nbs/results.ipynb #70699bea
 def reproduce(
     name:str, # Of a recipe
     epochs:int=None, # Instead of the recipe's reduced budget

@@ -211,6 +211,7 @@ def split_codes(
     labels,vocab = _labels(dls, split)
     return SplitCodes(torch.cat(images).cpu(), levels, None if labels is None else labels[idxs], vocab, torch.cat(factors).cpu() if factors else None, idxs)
 
+# %% ../../nbs/analyse/00_evaluate.ipynb #ed1fc1c8
 def _labels(dls, split):
     "Labels of a split and their names, or None, None"
     images = getattr(dls, 'images', None)

@@ -85,6 +85,7 @@ def level_correlations(
     res = pd.DataFrame(_correlations(levels[lower][0], levels[upper][0]))
     return res.rename_axis(index=f'z{lower+1}', columns=f'z{upper+1}')
 
+# %% ../../nbs/analyse/02_levels.ipynb #08ef4d9b
 @patch
 def plot_level_correlations(self:Learner,
     lower:int=0, # A level, the lowest is 0

@@ -123,6 +123,7 @@ def plot_traversal(self:Learner|VAE,
     ax.set_xticks([step*(i+.5) for i in range(n)], [f'{v+0.:.1f}' for v in z[:,axis].round(decimals=1).tolist()])
     return _finish(fig, save)
 
+# %% ../../nbs/analyse/01_plots.ipynb #8f5f951b
 @inference
 def _start(model, x, level):
     "Latents to start from: 1 x latents of `level`"

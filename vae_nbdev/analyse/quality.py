@@ -105,6 +105,7 @@ def _labelled(dls, split):
     if y is None: raise ValueError('A classifier needs labelled images, and these have no labels: give other features, such as `InceptionFeatures()`')
     return TensorDataset(split_images(dls, split).cpu(), y.long())
 
+# %% ../../nbs/analyse/04_quality.ipynb #9bdacc99
 def feature_net(
     dls:DataLoaders, # From `image_dls`, with labels
     path:str|Path=None, # A .safetensors file to keep it in; one that is there is read instead
@@ -126,6 +127,7 @@ def feature_net(
     if path is not None: path.parent.mkdir(parents=True, exist_ok=True); save_file(net.cpu().state_dict(), path, dict(recipe=json.dumps(net.recipe)))
     return net
 
+# %% ../../nbs/analyse/04_quality.ipynb #ee34dd4a
 def _read(path, dls):
     "The classifier in a file, if it belongs to `dls`"
     with safe_open(path, 'pt') as f: recipe = json.loads((f.metadata() or {}).get('recipe', '{}'))

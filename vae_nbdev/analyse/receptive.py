@@ -80,6 +80,7 @@ def _fit_gabor(f):
     return dict(zip(_shape, best.x)) | dict(orientation=best.x[2]%180, phase=np.rad2deg(np.arctan2(-b if turn else b, a)), amplitude=np.hypot(a, b),
                                             r2=1-2*best.cost/np.square(f-f.mean()).sum())
 
+# %% ../../nbs/analyse/03_receptive.ipynb #d47973c9
 def fit_gabors(
     fields:Tensor, # N x C x H x W, for example from `receptive_fields`; channels are averaged
 ) -> pd.DataFrame: # x, y (pixels), orientation (degrees, of the direction across the stripes), frequency (cycles a pixel), phase (degrees), sigma_across, sigma_along (pixels), amplitude, r2

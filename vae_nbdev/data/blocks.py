@@ -123,6 +123,7 @@ class _Joined:
         return [range(a, b) for a,b in zip(ends, ends[1:])]
     def __getitem__(self, idxs): return dict(zip(self.ranges(), self.parts))[idxs if isinstance(idxs, range) else range(idxs[0], idxs[-1]+1)]
 
+# %% ../../nbs/data/03_blocks.ipynb #9789a433
 def _holdout(images, pct, seed):
     "`images` with `pct` of its training images moved to a validation split"
     if images.mapped: raise ValueError(f'{images.name} is left on the disk, where its training images cannot be split: put `valid_images` into the file, or leave out valid_pct')
@@ -134,6 +135,7 @@ def _holdout(images, pct, seed):
     return Images(**vars(images) | dict(train_images=images.train_images[idxs[n:]], valid_images=images.train_images[idxs[:n]],
                   train_labels=None if y is None else y[idxs[n:]], valid_labels=None if y is None else y[idxs[:n]]))
 
+# %% ../../nbs/data/03_blocks.ipynb #4e2f10ff
 @delegates(load_dataset, keep=True)
 def image_dls(
     source:str|Images, # Name of a data set, path of a file, or `Images`

@@ -79,6 +79,7 @@ def bottom_up(self:LadderVAE,
         res.append(posterior(h.flatten(1)))
     return res
 
+# %% ../../nbs/models/04_ladder.ipynb #a442e94c
 @patch
 def prior_of(self:LadderVAE,
     level:int, # 0 is the lowest
@@ -88,6 +89,7 @@ def prior_of(self:LadderVAE,
     if (above is None)!=(level==len(self.latent_dims)-1): raise ValueError('All levels but the highest need the latents `above`, and the highest has none')
     return self.prior.dist if above is None else self.priors[level](self.decoders[level+1](above).flatten(1))
 
+# %% ../../nbs/models/04_ladder.ipynb #9fe713ab
 @patch
 def top_down(self:LadderVAE,
     bottom_up:list, # From `bottom_up`
@@ -157,6 +159,7 @@ def sample_latents(self:LadderVAE,
     "Lowest latents from the prior, through all levels, for `decode`"
     return self.latents_below(self.prior.sample(n, temperature), len(self.latent_dims)-1, temperature)
 
+# %% ../../nbs/models/04_ladder.ipynb #b4df70ed
 @patch
 @inference
 def log_weights(self:LadderVAE,
@@ -194,6 +197,7 @@ class DenseLadderVAE(LadderVAE):
 
     def _decoder(self, level): return dense_decoder(self.latent_dims[level], self.decoder_widths[level], batch_norm=self.batch_norm, linear=self.linear_decoder and level==0)
 
+# %% ../../nbs/models/04_ladder.ipynb #9a2ab904
 class DenseLinearLadderVAE(DenseLadderVAE):
     "Ladder VAE whose first encoder is linear"
     linear_encoder = True
@@ -255,6 +259,7 @@ class DenseConvLadderVAE(DenseLadderVAE):
     def _decoder(self, level):
         return super()._decoder(level) if level else conv_decoder(self.latent_dim, self.image_shape, self.decoder_channels, batch_norm=self.batch_norm)
 
+# %% ../../nbs/models/04_ladder.ipynb #6a45a621
 class ConvLadderVAE(LadderVAE):
     "Ladder VAE of convolutions, of two levels"
     @delegates(LadderVAE.__init__)

@@ -97,6 +97,7 @@ def _log_ndtri(l):
         z = torch.where(l<-5, z-step, z)
     return z
 
+# %% ../../nbs/models/00_latents.ipynb #22d0d9b3
 class TruncatedNormal(Distribution):
     "Normal(`loc`, `scale`) on [`low`, `high`], stable in float32 however far `loc` lies outside"
     has_rsample = True
@@ -204,10 +205,12 @@ class StudentTLayer(GaussianLayer):
 
     def dist(self, mu, log_sigma): return StudentT(self.df, mu, log_sigma.exp(), validate_args=False)
 
+# %% ../../nbs/models/00_latents.ipynb #5b1fd42d
 class LaplaceLayer(GaussianLayer):
     "A Laplace posterior, diagonal, from features B x `n_features`"
     def dist(self, mu, log_sigma): return Laplace(mu, log_sigma.exp(), validate_args=False)
 
+# %% ../../nbs/models/00_latents.ipynb #553e0dfb
 class TruncatedNormalLayer(GaussianLayer):
     "A truncated normal posterior, diagonal, from features B x `n_features`"
     def __init__(self,
@@ -291,6 +294,7 @@ class MixturePrior(Prior):
         k = Categorical(logits=logw).sample((n,))
         return q.mean[k] + temperature*q.stddev[k]*torch.randn_like(q.mean[k])
 
+# %% ../../nbs/models/00_latents.ipynb #b87f2e85
 class VampPrior(MixturePrior):
     "The mixture of the posteriors of `n` learned pseudo-inputs (Tomczak & Welling 2018, eq. 9)"
     def __init__(self,

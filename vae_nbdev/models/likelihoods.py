@@ -201,6 +201,7 @@ def log_mass(
     inside = below + above + torch.log(-torch.expm1(-2*half*inv))
     return torch.where(x<half, below, torch.where(x>1-half, above, inside))
 
+# %% ../../nbs/models/01_likelihoods.ipynb #558f9963
 def _log_scale(raw): return soft_bound(raw, 5.) - 2.5                                  # s between 0.0006 and 12; 0.08 to begin with
 
 class DiscretizedLogisticLikelihood(Likelihood):

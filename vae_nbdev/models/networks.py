@@ -40,6 +40,7 @@ def dense_layers(
         if not linear: res.append(nn.ReLU())
     return res
 
+# %% ../../nbs/models/02_networks.ipynb #8ea56c3d
 @delegates(dense_layers, but=['first'])
 def dense_encoder(
     image_shape:tuple, # C x H x W, or the shape of features
@@ -51,6 +52,7 @@ def dense_encoder(
     blank = [nn.Dropout(dropout)] if dropout else []
     return he_init(nn.Sequential(nn.Flatten(), *blank, *dense_layers(math.prod(image_shape), widths, **kwargs)))
 
+# %% ../../nbs/models/02_networks.ipynb #0747a10c
 @delegates(dense_layers, but=['first'])
 def dense_decoder(
     latent_dim:int, # Number of latents
@@ -81,6 +83,7 @@ def _convs(n_in, channels, batch_norm):
 
 def _norm(n, batch_norm): return [nn.BatchNorm2d(n)] if batch_norm else []
 
+# %% ../../nbs/models/02_networks.ipynb #4d44d221
 def conv_encoder(
     image_shape:tuple, # C x H x W, at least 4 x 4
     channels:tuple=(512,256), # Channels of the 2 x 2 stride-2 convolutions
@@ -92,6 +95,7 @@ def conv_encoder(
     s = 2**len(channels)
     return he_init(nn.Sequential(*_convs(c, channels, batch_norm), nn.Flatten(), nn.Linear(channels[-1]*(h//s)*(w//s), width), nn.ReLU()))
 
+# %% ../../nbs/models/02_networks.ipynb #eda66ff1
 def conv_decoder(
     latent_dim:int, # Number of latents
     image_shape:tuple, # C x H x W

@@ -147,13 +147,14 @@ def center(self:AutoEncoder,
     if params is None or bias.any(): return
     with torch.no_grad(): bias.copy_(params.mean((1,2)) if isinstance(self.head, nn.Conv2d) else params.flatten())
 
-# %% ../../nbs/models/03_vae.ipynb #7dd3b3d8
+# %% ../../nbs/models/03_vae.ipynb #8af514b8
 def _named_args(o):
     "A name and its arguments, from a name or dict(name=..., ...)"
     if isinstance(o, str): return o,{}
     if isinstance(o, dict) and isinstance(o.get('name'), str): return o['name'],{k: v for k,v in o.items() if k!='name'}
     raise ValueError(f"latents and prior are names, or with arguments as dict(name='student_t', df=4.), not {o!r}")
 
+# %% ../../nbs/models/03_vae.ipynb #7dd3b3d8
 class VAE(AutoEncoder):
     "Latents, Gaussian with prior N(0, I) unless told otherwise, between `_encoder` and `_decoder`, which a subclass defines"
     def __init__(self,
@@ -201,55 +202,59 @@ class VAE(AutoEncoder):
         kl = q.log_prob(z).sum(-1) - self.prior.log_prob(z) if self.sampled_kl else kl_from_prior(q, self.prior, z)
         return self.decode(z.flatten(0, 1)),kl.expand(self.draws, -1).reshape(-1, 1)
 
-    @inference
-    def reconstruct(self, x:Tensor) -> Tensor:
-        "Images B x C x H x W through the posterior's mean and the decoder"
-        return self.likelihood.mean(self.decode(self.encode(x).mean))
-
-    @inference
-    def latent_levels(self, x:Tensor) -> list: # Of (posterior, prior), two distributions over B x latents
-        "What is believed about the latents of images B x C x H x W, with and without having seen them, level by level"
-        return [(self.encode(x), self.prior.marginals)]
-
-    def latents_below(self, z:Tensor, level:int=0, temperature:float=1.) -> Tensor:
-        "What `decode` takes, from the latents of a level: `z` itself where there is but one"
-        return z
-
-    @inference
-    def sample_latents(self,
-        n:int, # How many
-        temperature:float=1., # Scale of the prior's deviation
-    ) -> Tensor: # n x latent_dim
-        "Latents from the prior, for `decode`"
-        return self.prior.sample(n, temperature)
-
-    @inference
-    def sample(self,
-        n:int, # How many
-        temperature:float=1., # Scale of the prior's deviation; below 1 more typical
-    ) -> Tensor: # n x C x H x W in [0, 1]
-        "New images: the decoder's mean for latents drawn from the prior"
-        return self.likelihood.mean(self.decode(self.sample_latents(n, temperature))).clamp(0, 1)
-
-    @inference
-    def log_weights(self,
-        x:Tensor, # B x C x H x W
-        k:int=1, # Importance samples an image
-    ) -> Tensor: # B x k in nats
-        "log p(x,z) - log q(z|x) for `k` draws of z from q(z|x): their mean is the ELBO, the log of their exponentials' mean a tighter bound (Burda et al. 2016)"
-        q = self.encode(x)
-        z = q.sample((k,))                                                            # k x B x d
-        log_px = self.likelihood.log_prob(self.decode(z.flatten(0, 1)), x.repeat(k, 1, 1, 1)).view(k, len(x))
-        return (log_px + self.prior.log_prob(z) - q.log_prob(z).sum(-1)).T
-
-# %% ../../nbs/models/03_vae.ipynb #066e1dcd
+# %% ../../nbs/models/03_vae.ipynb #3e38c1ee
 @patch
-def set_prior(self:VAE,
-    prior:str|dict, # As for the constructor
-):
-    "Another prior, as it begins; networks and posterior stay"
-    self._prior_args,self.arguments = _named_args(prior),self.arguments | dict(prior=prior)
-    self.prior = self._prior().to(next(self.parameters()).device)
+@inference
+def reconstruct(self:VAE, x:Tensor) -> Tensor:
+    "Images B x C x H x W through the posterior's mean and the decoder"
+    return self.likelihood.mean(self.decode(self.encode(x).mean))
+
+@patch
+@inference
+def latent_levels(self:VAE, x:Tensor) -> list: # Of (posterior, prior), two distributions over B x latents
+    "What is believed about the latents of images B x C x H x W, with and without having seen them, level by level"
+    return [(self.encode(x), self.prior.marginals)]
+
+@patch
+def latents_below(self:VAE,
+    z:Tensor, # Latents of `level`
+    level:int=0, # There is but one
+    temperature:float=1., # Where there are levels below
+) -> Tensor: # What `decode` takes
+    "What `decode` takes, from the latents of a level: `z` itself where there is but one"
+    return z
+
+# %% ../../nbs/models/03_vae.ipynb #e5971ef8
+@patch
+@inference
+def sample_latents(self:VAE,
+    n:int, # How many
+    temperature:float=1., # Scale of the prior's deviation
+) -> Tensor: # n x latent_dim
+    "Latents from the prior, for `decode`"
+    return self.prior.sample(n, temperature)
+
+@patch
+@inference
+def sample(self:VAE,
+    n:int, # How many
+    temperature:float=1., # Scale of the prior's deviation; below 1 more typical
+) -> Tensor: # n x C x H x W in [0, 1]
+    "New images: the decoder's mean for latents drawn from the prior"
+    return self.likelihood.mean(self.decode(self.sample_latents(n, temperature))).clamp(0, 1)
+
+# %% ../../nbs/models/03_vae.ipynb #7a20673e
+@patch
+@inference
+def log_weights(self:VAE,
+    x:Tensor, # B x C x H x W
+    k:int=1, # Importance samples an image
+) -> Tensor: # B x k in nats
+    "log p(x,z) - log q(z|x) for `k` draws of z from q(z|x): their mean is the ELBO, the log of their exponentials' mean a tighter bound (Burda et al. 2016)"
+    q = self.encode(x)
+    z = q.sample((k,))                                                            # k x B x d
+    log_px = self.likelihood.log_prob(self.decode(z.flatten(0, 1)), x.repeat(k, 1, 1, 1)).view(k, len(x))
+    return (log_px + self.prior.log_prob(z) - q.log_prob(z).sum(-1)).T
 
 # %% ../../nbs/models/03_vae.ipynb #813b8c0f
 @patch
@@ -263,6 +268,15 @@ def drawing(self:VAE,
     self.draws,self.sampled_kl,self.split_kl = draws,sampled_kl,0
     try: yield self
     finally: self.draws,self.sampled_kl,self.split_kl = before
+
+# %% ../../nbs/models/03_vae.ipynb #066e1dcd
+@patch
+def set_prior(self:VAE,
+    prior:str|dict, # As for the constructor
+):
+    "Another prior, as it begins; networks and posterior stay"
+    self._prior_args,self.arguments = _named_args(prior),self.arguments | dict(prior=prior)
+    self.prior = self._prior().to(next(self.parameters()).device)
 
 # %% ../../nbs/models/03_vae.ipynb #0f996a55
 class DenseNets:

@@ -34,6 +34,7 @@ class ELBOTerm(Metric):
     @property
     def name(self): return self._name
 
+# %% ../../nbs/train/01_callbacks.ipynb #a134c799
 class ActiveUnits(Callback):
     "How many latents of each level are active: their KL from the prior is above `threshold`, on average over validation images (Sønderby et al. 2016)"
     def __init__(self,
@@ -54,6 +55,7 @@ class ActiveUnits(Callback):
         "Active units of a level in the last validation"
         return int((self.kl/self.n > self.threshold).split(self.sizes)[level].sum())
 
+# %% ../../nbs/train/01_callbacks.ipynb #3e160469
 def elbo_metrics(
     loss_func, # The learner's `ELBOLoss`
     active:ActiveUnits=None, # The learner's callback, for a model with levels

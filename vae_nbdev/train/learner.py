@@ -63,6 +63,7 @@ class DeviceRecorder(Recorder):
         if len(self.losses)>self.n_here: self.losses[self.n_here:] = torch.stack(self.losses[self.n_here:]).cpu().unbind()
         self.n_here = len(self.losses)
 
+# %% ../../nbs/train/02_learner.ipynb #b9dfe8e3
 class _SmoothLoss:
     "The loss as it is when a progress bar is drawn"
     def __init__(self, learn): self.learn = learn
@@ -150,6 +151,7 @@ def _check_fit(dls, model, x):
 
 _log = logging.getLogger(__name__)
 
+# %% ../../nbs/train/02_learner.ipynb #7a302648
 def _precision(asked, device):
     "'bf16' or 'fp32', for `asked`"
     if asked not in ('auto', 'bf16', 'fp32'): raise ValueError(f"precision is 'auto', 'bf16' or 'fp32', not {asked!r}")
@@ -159,6 +161,7 @@ def _precision(asked, device):
     _log.info(f"Networks run in {res} on {device.type} (precision={asked!r}); KL, likelihood and loss in fp32")
     return res
 
+# %% ../../nbs/train/02_learner.ipynb #f1125516
 @delegates(Learner.__init__, but=['dls', 'model', 'loss_func'])
 def vae_learner(
     dls:DataLoaders, # From `image_dls`
