@@ -53,32 +53,35 @@ class Recipe:
     metric:str = 'nll' # 'nll': -log p(x) in nats, from 5,000 draws; 'mse': squared error per pixel; 'recon': -log p(x|z) in nats
     lr:float = 1e-3 # Before it falls
     bs:int = 100 # Images in a batch
+    differs:str = '' # In what it is not as published, beside the budget
     steps:int = None # Batches in an epoch; None is once through the images
     cbs:tuple = () # Classes of callbacks
 
 # %% ../nbs/results.ipynb #7fb3e835
 _dynamic,_static,_fashion = (dict(source='mnist', binarize='sample'), dict(source='binarized_mnist'), dict(source='fashion_mnist', binarize='sample'))
 _original = dict(lr=3e-4, epochs=20, full_epochs=20, steps=1000, cbs=(BetaWarmup,), source='the Keras library')
-_vamp = dict(prior=dict(name='vamp', n=500))
+_vamp,_other = dict(prior=dict(name='vamp', n=500)),'another network'
 
 recipes = {
     'mnist-vae':           Recipe(_dynamic, TanhVAE, 86.76, 'Burda et al. 2016, table 1', 400, 3280),
     'mnist-iwae5':         Recipe(_dynamic, TanhVAE, 85.54, 'Burda et al. 2016, table 1', 400, 3280, learner=dict(iwae=5)),
     'mnist-iwae50':        Recipe(_dynamic, TanhVAE, 84.78, 'Burda et al. 2016, table 1', 60, 3280, learner=dict(iwae=50)),
-    'mnist-lvae':          Recipe(_dynamic, DeepLadderVAE, 81.8, 'Sønderby et al. 2016', 100, 2000, cbs=(BetaWarmup,)),
-    'static-mnist-vae':    Recipe(_static, TanhVAE, 89.9, 'Rezende & Mohamed 2015', 150, 1000),
-    'static-mnist-vamp':   Recipe(_static, TanhVAE, 85.57, 'Tomczak & Welling 2018, table 1', 100, 1000, args=_vamp),
-    'fashion-vae':         Recipe(_fashion, TanhVAE, 228.7, 'Norouzi et al. 2020', 150, 1000),
-    'fashion-vamp':        Recipe(_fashion, TanhVAE, 227.4, 'Norouzi et al. 2020', 100, 1000, args=_vamp),
+    'mnist-lvae':          Recipe(_dynamic, DeepLadderVAE, 81.8, 'Sønderby et al. 2016', 100, 2000, cbs=(BetaWarmup,), differs='ReLU; warm-up over 3/7 of the epochs'),
+    'static-mnist-vae':    Recipe(_static, TanhVAE, 89.9, 'Rezende & Mohamed 2015', 150, 1000, differs=_other),
+    'static-mnist-vamp':   Recipe(_static, TanhVAE, 85.57, 'Tomczak & Welling 2018, table 1', 100, 1000, args=_vamp, differs=_other),
+    'fashion-vae':         Recipe(_fashion, TanhVAE, 228.7, 'Norouzi et al. 2020', 150, 1000, differs=_other),
+    'fashion-vamp':        Recipe(_fashion, TanhVAE, 227.4, 'Norouzi et al. 2020', 100, 1000, args=_vamp, differs=_other),
     'original-mnist':      Recipe(dict(source='mnist'), DenseVAE, .0336, args=dict(latent_dim=2, likelihood='normal', noise=.1), metric='mse', **_original),
     'original-mnist-bits': Recipe(dict(source='mnist', binarize='threshold'), DenseVAE, 124.7, args=dict(latent_dim=2), metric='recon', **_original),
     'original-fashion':    Recipe(dict(source='fashion_mnist'), DenseVAE, .0169, args=dict(latent_dim=4, likelihood='normal', noise=.1), metric='mse', **_original),
 }
 
 # %% ../nbs/results.ipynb #56632a34
-def machine() -> str:
-    "Processor, cores and accelerator"
-    if torch.cuda.is_available(): return torch.cuda.get_device_name()
+def machine(
+    device='cpu', # Where the networks run
+) -> str:
+    "Name of the processor and its threads, or of the accelerator"
+    if torch.device(device).type=='cuda': return torch.cuda.get_device_name(device)
     info = Path('/proc/cpuinfo')
     names = [l.split(':')[1].strip() for l in info.read_text().splitlines() if l.startswith('model name')] if info.exists() else []
     return f'{names[0] if names else platform.processor() or platform.machine()}, {torch.get_num_threads()} threads'
@@ -97,17 +100,19 @@ def reproduce(
     if name not in recipes: raise ValueError(f'There is no recipe {name!r}: choose one of {", ".join(recipes)}')
     r,start = recipes[name],time.time()
     if epochs is None: epochs = r.full_epochs if full else r.epochs
+    for what,v,low in (('epochs', epochs, 1), ('k', k, 1), ('n', n, 2)):
+        if v is not None and v<low: raise ValueError(f'{what} is a number from {low}, not {v}')
     torch.manual_seed(seed)
     dls = image_dls(**r.data, bs=r.bs, steps=r.steps)
     learn = vae_learner(dls, r.model(dls.image_shape, **r.args), cbs=[cb() for cb in r.cbs], **r.learner)
     learn.fit_flat_cos(epochs, r.lr, pct_start=.5)
     minutes = (time.time()-start)/60
     if model_path is not None: save_vae(learn, model_path)
-    e = evaluate(learn, 'test', k=k if r.metric=='nll' else None, n=n).iloc[0]
+    e = evaluate(learn, 'test', k=k if r.metric=='nll' else None, n=n, seed=seed).iloc[0]
     ours,se = {'nll': (-e.get('log_px', math.nan), e.get('log_px_se')), 'mse': (e.mse, None), 'recon': (e.nll, None)}[r.metric]
-    return dict(name=name, metric=r.metric, ours=ours, se=se, published=r.published, source=r.source, elbo=e.elbo, ess=e.get('ess'), epochs=epochs, full_epochs=r.full_epochs,
+    return dict(name=name, metric=r.metric, ours=ours, se=se, published=r.published, source=r.source, differs=r.differs, elbo=e.elbo, ess=e.get('ess'), epochs=epochs, full_epochs=r.full_epochs,
                 batches=epochs*len(dls.train), bs=r.bs, data=r.data, model=r.model.__name__, arguments=dict(r.args), objective=dict(r.learner), lr=r.lr, precision=learn.precision,
-                seed=seed, samples=int(e.samples), images=int(e.images), minutes=minutes, evaluation_minutes=e.get('seconds', 0)/60, machine=machine(),
+                seed=seed, samples=int(e.samples), images=int(e.images), minutes=minutes, evaluation_minutes=e.get('seconds', 0)/60, machine=machine(dls.device),
                 versions=dict(torch=torch.__version__, fastai=fastai.__version__))
 
 # %% ../nbs/results.ipynb #ab7fa815
@@ -125,9 +130,10 @@ def vae_results(
     if not name:
         for k,r in recipes.items(): print(f'{k:22} {r.metric:6} {r.published:<8} {r.source}')
         return
-    path = Path(path)
-    try: row = reproduce(name, epochs, full, k, n, seed, path/name)
-    except ValueError as e: raise SystemExit(str(e)) from None
+    if name not in recipes: raise SystemExit(f'There is no recipe {name!r}: choose one of {", ".join(recipes)}')
+    path = Path(path).expanduser()
+    path.mkdir(parents=True, exist_ok=True)
+    row = reproduce(name, epochs, full, k, n, seed, path/name)
     (path/f'{name}.json').write_text(json.dumps(row, indent=1)+'\n')
     print(f"{name}: {row['metric']} {row['ours']:.4g}, published {row['published']} ({row['source']}); {row['epochs']} of {row['full_epochs']} epochs, {row['minutes']:.1f} minutes")
 
@@ -138,4 +144,4 @@ def results_table(
     "What was reproduced, beside what was published"
     rows = [json.loads(f.read_text()) for f in sorted(Path(path).expanduser().glob('*.json'))]
     if not rows: raise FileNotFoundError(f'{path} holds no results: make one with `vae_results NAME --path {path}`')
-    return pd.DataFrame(rows).set_index('name')[['metric', 'ours', 'se', 'published', 'source', 'elbo', 'epochs', 'full_epochs', 'samples', 'images', 'seed', 'minutes', 'machine']]
+    return pd.DataFrame(rows).set_index('name')[['metric', 'ours', 'se', 'published', 'source', 'differs', 'elbo', 'epochs', 'full_epochs', 'samples', 'images', 'seed', 'minutes', 'machine']]

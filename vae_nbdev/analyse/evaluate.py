@@ -42,7 +42,9 @@ def split_images(
 def _principal(dls):
     "Mean of the training images and their principal components, the first in the first column: D, D x D"
     if not hasattr(dls, 'principal'):
-        mean,cov = pixel_moments(x for x,_ in split_dl(dls, 'train'))
+        with forked_rng(dls.device):
+            torch.manual_seed(0)                                                   # the same, whoever asks first
+            mean,cov = pixel_moments(x for x,_ in split_dl(dls, 'train'))
         dls.principal = mean.float(),torch.linalg.eigh(cov).eigenvectors.flip(1).float()
     return dls.principal
 
@@ -76,7 +78,8 @@ def _layer_bytes(model, x, k):
 def _draw_bytes(model, x):
     "What a draw takes: its layers, and the steps to its likelihood"
     with forked_rng(model): layers = _layer_bytes(model, x, 2)-_layer_bytes(model, x, 1)
-    return layers + 6*4*model.likelihood.n_params*math.prod(model.image_shape[1:])
+    mixed = len(model.prior.logits)*model.latent_dims[-1] if isinstance(model.prior, MixturePrior) else 0
+    return layers + 6*4*model.likelihood.n_params*math.prod(model.image_shape[1:]) + 3*4*mixed
 
 # %% ../../nbs/analyse/00_evaluate.ipynb #015114c7
 def log_likelihood(
@@ -121,7 +124,7 @@ def _all_images(learn, split, k, n, memory, seed):
             with forked_rng(model):                                                # so that images are the same, however often is drawn
                 torch.manual_seed(torch.randint(2**62, (), generator=pick).item())
                 parts.append(_per_image(model, learn.dls, x, k, memory))
-                if len(getattr(model, 'latent_dims', ()))==1: means.append(model.encode(x).mean.cpu())
+                if len(getattr(model, 'latent_dims', ()))==1: means.append(model.latent_levels(x)[0][0].mean.cpu())
     return pd.concat(parts),torch.cat(means).var(0) if means else None
 
 # %% ../../nbs/analyse/00_evaluate.ipynb #e9f50a85
@@ -147,13 +150,14 @@ def evaluate(
     seed:int=0, # Of the posterior's draws, and of the choice of images
 ) -> pd.DataFrame: # A row a split: data, binarize, images, samples, nll, kl, in a ladder kl_z1, kl_z2, ..., elbo, elbo_se, log_px, log_px_se (nats per image), ess, bpd, active, mse, pca_mse (per pixel), seconds
     "ELBO, its terms, log p(x) and the reconstruction error of a model on whole splits"
-    model,recipe,rows = learn.model,getattr(learn.dls, 'recipe', {}),[]
+    model,recipe,rows,splits = learn.model,getattr(learn.dls, 'recipe', {}),[],[splits] if isinstance(splits, str) else list(splits)
+    for split in splits: split_dl(learn.dls, split)
+    if not memory>0: raise ValueError(f'memory is in MB, above 0, not {memory}')
     if k is not None and not isinstance(model, VAE): raise TypeError(f'{type(model).__name__} has no density of images: k is for a VAE')
     if k is not None and not (isinstance(k, int) and k>=1): raise ValueError(f'k is a number of draws from 1, not {k!r}')
-    if n is not None and n<2: raise ValueError(f'n is a number of images from 2, or None for all, not {n}')
+    if n is not None and not (isinstance(n, int) and n>=2): raise ValueError(f'n is a number of images from 2, or None for all, not {n}')
     training = model.training
-    with forked_rng(model): torch.manual_seed(seed); _principal(learn.dls)         # the same, whatever is drawn before
-    for split in [splits] if isinstance(splits, str) else splits:
+    for split in splits:
         start = time.time()
         try: model.eval(); each,spread = _all_images(learn, split, k, n, memory, seed)
         finally: model.train(training)
@@ -204,7 +208,7 @@ def split_codes(
     with forked_rng(model), torch.no_grad():
         torch.manual_seed(seed)
         for x,_ in dl.new(get_idxs=idxs.tolist, after_batch=tfms):
-            parts.append((x, [(q.mean, q.stddev, unit_kl(q, p)) for q,p in model.latent_levels(x)]))
+            with forked_rng(model): parts.append((x, [(q.mean, q.stddev, unit_kl(q, p)) for q,p in model.latent_levels(x)]))     # whatever a KL draws
             if random_contrast: factors.append(contrast.r.flatten())
     images,levels = zip(*parts)
     levels = [tuple(torch.cat(o).cpu() for o in zip(*level)) for level in zip(*levels)]

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['disentangle', 'disentanglement']
 
-# %% ../../nbs/analyse/05_factors.ipynb #23974373
+# %% ../../nbs/analyse/05_factors.ipynb #19693e94
 import numpy as np, pandas as pd, torch
 from fastai.learner import Learner
 from sklearn.ensemble import RandomForestClassifier
@@ -14,14 +14,27 @@ from sklearn.metrics import balanced_accuracy_score, mutual_info_score
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 from .evaluate import *
+from .plots import _level
 
-# %% ../../nbs/analyse/05_factors.ipynb #743342a3
+# %% ../../nbs/analyse/05_factors.ipynb #ca31aa93
 def _binned(v, bins):
-    "Classes 0, 1, ... of values, those of a continuous factor cut into `bins` of equal counts"
+    "Classes 0, 1, ... of values, cut into `bins` of equal counts where there are more of them"
     values = np.unique(v)
     return np.searchsorted(values, v) if len(values)<=bins else np.searchsorted(np.quantile(v, np.linspace(0, 1, bins+1)[1:-1]), v, side='right')
 
-# %% ../../nbs/analyse/05_factors.ipynb #2c7a88fb
+def _factor(name, v, n, bins):
+    "Where a factor is defined, its values there, and their classes"
+    v = v.cpu().numpy() if isinstance(v, Tensor) else np.asarray(v)
+    if v.dtype.kind not in 'biuf': raise ValueError(f'The factor {name!r} holds {v.dtype}: give numbers, for names their index')
+    if v.shape!=(n,): raise ValueError(f'The factor {name!r} has shape {v.shape}, but there are {n} codes')
+    there = ~np.isnan(v) if v.dtype.kind=='f' else np.ones(n, bool)
+    v = v[there]
+    classes = _binned(v, bins if v.dtype.kind=='f' else n)
+    if len(np.unique(classes))<2: raise ValueError(f'The factor {name!r} has only one value')
+    if np.bincount(classes).min()<4: raise ValueError(f'The factor {name!r} has a value with {np.bincount(classes).min()} images: 4 or more are needed to hold some out')
+    return there,v,classes
+
+# %% ../../nbs/analyse/05_factors.ipynb #4a11abcd
 def _information(z, v, bins):
     "I(z_j; v)/H(v) for every latent: d"
     return np.array([mutual_info_score(_binned(o, bins), v) for o in z.T])/max(mutual_info_score(v, v), 1e-12)
@@ -31,29 +44,26 @@ def _gap(scores):
     top = np.sort(scores)[::-1]
     return top[0]-(top[1] if len(top)>1 else 0.)
 
-# %% ../../nbs/analyse/05_factors.ipynb #c8ae72de
-def _predictability(z, v, seed):
-    "How well a linear classifier reads `v` from each latent alone: d, 0 is chance and 1 is all"
-    chance = 1/len(np.unique(v))
-    a,b,va,vb = train_test_split(z, v, random_state=seed, stratify=v)
-    scale = a.std(0).clip(1e-6)
-    scores = [balanced_accuracy_score(vb, LogisticRegression(max_iter=200).fit(x, va).predict(y)) for x,y in zip((a/scale).T[...,None], (b/scale).T[...,None])]
-    return (np.array(scores)-chance)/(1-chance)
+# %% ../../nbs/analyse/05_factors.ipynb #fe7e18f5
+def _predictability(z, v, classes, continuous, held):
+    "How well each latent alone predicts a factor: d"
+    scale = z.std(0).clip(1e-9)
+    if continuous: return (((z-z.mean(0))/scale * ((v-v.mean())/v.std())[:,None]).mean(0))**2
+    def score(x): return balanced_accuracy_score(classes[held], LogisticRegression(class_weight='balanced', max_iter=200).fit(x[~held], classes[~held]).predict(x[held]))
+    return np.array([score(x[:,None]) for x in (z/scale).T])
 
-# %% ../../nbs/analyse/05_factors.ipynb #5f45ebba
-def _forest(z, v, seed):
-    "Importance of each latent for `v`, d, and the held-out accuracy, 0 is chance and 1 is all"
-    chance = 1/len(np.unique(v))
-    a,b,va,vb = train_test_split(z, v, random_state=seed, stratify=v)
-    forest = RandomForestClassifier(50, max_features=None, min_samples_leaf=5, random_state=seed).fit(a, va)
-    return forest.feature_importances_,(balanced_accuracy_score(vb, forest.predict(b))-chance)/(1-chance)
+# %% ../../nbs/analyse/05_factors.ipynb #6708ff89
+def _forest(z, classes, held, seed):
+    "Importance of each latent for a factor, d, and the held-out accuracy, 0 is chance and 1 is all"
+    forest,chance = RandomForestClassifier(50, max_features=None, min_samples_leaf=5, random_state=seed).fit(z[~held], classes[~held]),1/len(np.unique(classes))
+    return forest.feature_importances_,(balanced_accuracy_score(classes[held], forest.predict(z[held]))-chance)/(1-chance)
 
 def _certainty(p):
     "1 - entropy of each row of p, which need not sum to one, in units of log of its length"
     p = p/p.sum(1, keepdims=True).clip(1e-12)
     return 1+(p*np.log(p.clip(1e-12))).sum(1)/max(np.log(p.shape[1]), 1e-12)
 
-# %% ../../nbs/analyse/05_factors.ipynb #c38ee7c9
+# %% ../../nbs/analyse/05_factors.ipynb #0b7160f9
 def disentangle(
     codes:Tensor, # N x latents, such as posterior means
     factors:dict, # Name to N values; NaN where an image has no such factor
@@ -63,23 +73,23 @@ def disentangle(
     "MIG, SAP and DCI of codes for known factors"
     z,rows,importance = torch.as_tensor(codes).double().cpu().numpy(),{},[]
     if z.ndim!=2 or not factors: raise ValueError('disentangle wants codes N x latents and at least one factor')
+    if 'mean' in factors: raise ValueError("A factor cannot be called 'mean': that is the row of the means")
+    if not (isinstance(bins, int) and bins>=2): raise ValueError(f'bins are classes of a continuous factor, 2 or more, not {bins}')
     for name,v in factors.items():
-        v = torch.as_tensor(v).double().cpu().numpy()
-        if v.shape!=(len(z),): raise ValueError(f'The factor {name!r} has shape {v.shape}, but there are {len(z)} codes')
-        there = ~np.isnan(v)
-        x,c = z[there],_binned(v[there], bins)
-        if len(np.unique(c))<2: raise ValueError(f'The factor {name!r} has only one value')
-        info = _information(x, c, bins)
-        weights,right = _forest(x, c, seed)
+        there,v,classes = _factor(name, v, len(z), bins)
+        x,held = z[there],np.zeros(len(v), bool)
+        held[train_test_split(np.arange(len(v)), random_state=seed, stratify=classes)[1]] = True
+        info = _information(x, classes, bins)
+        weights,right = _forest(x, classes, held, seed)
         importance.append(weights)
-        rows[name] = dict(mig=_gap(info), sap=_gap(_predictability(x, c, seed)), completeness=_certainty(weights[None])[0], informativeness=right, latent=int(info.argmax()), images=len(x))
+        rows[name] = dict(mig=_gap(info), sap=_gap(_predictability(x, v, classes, v.dtype.kind=='f' and len(np.unique(v))>bins, held)), completeness=_certainty(weights[None])[0], informativeness=right, latent=int(info.argmax()), images=len(x))
     r,table = np.stack(importance, 1),pd.DataFrame(rows.values(), index=pd.Index(rows, name='factor'))                     # r: latents x factors
     table['disentanglement'] = np.nan
     table.loc['mean'] = table[['mig', 'sap', 'completeness', 'informativeness']].mean()
     table.loc['mean', 'disentanglement'] = (_certainty(r)*r.sum(1)).sum()/r.sum()
     return table[['mig', 'sap', 'disentanglement', 'completeness', 'informativeness', 'latent', 'images']].astype(dict(latent='Int64', images='Int64'))
 
-# %% ../../nbs/analyse/05_factors.ipynb #6c067699
+# %% ../../nbs/analyse/05_factors.ipynb #00f60bb4
 def disentanglement(
     learn:Learner, # From `vae_learner`, with a `VAE`
     factors:dict, # Name to values for all images of the split, in order
@@ -90,8 +100,9 @@ def disentanglement(
     **kwargs # For `disentangle`
 ) -> pd.DataFrame: # As that of `disentangle`
     "MIG, SAP and DCI of a model's posterior means"
+    if level is not None: _level(learn.model, level)
     codes,total = split_codes(learn, split, n, seed=seed),split_dl(learn.dls, split).n
     for name,v in factors.items():
         if len(v)!=total: raise ValueError(f'The factor {name!r} has {len(v)} values, but the {split} split has {total} images')
-    factors = {name: torch.as_tensor(v)[codes.idxs] for name,v in factors.items()}
+    factors = {name: (v.cpu().numpy() if isinstance(v, Tensor) else np.asarray(v))[codes.idxs.numpy()] for name,v in factors.items()}
     return disentangle(codes.means if level is None else codes.levels[level][0], factors, seed=seed, **kwargs)

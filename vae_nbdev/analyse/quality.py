@@ -6,8 +6,8 @@
 __all__ = ['frechet_distance', 'kernel_distance', 'precision_recall', 'FeatureNet', 'feature_net', 'InceptionFeatures',
            'sample_quality']
 
-# %% ../../nbs/analyse/04_quality.ipynb #1ff5b9be
-import json, random, torch, pandas as pd
+# %% ../../nbs/analyse/04_quality.ipynb #95e736cd
+import hashlib, json, random, torch, pandas as pd
 from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
 from fastai.learner import Learner
@@ -16,14 +16,13 @@ from fastai.metrics import accuracy
 from pathlib import Path
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from sklearn.metrics.pairwise import polynomial_kernel
 from torch import nn, Tensor
 from torch.utils.data import TensorDataset
 from ..models.vae import *
 from ..train.callbacks import *
 from .evaluate import *
 
-# %% ../../nbs/analyse/04_quality.ipynb #36ef2989
+# %% ../../nbs/analyse/04_quality.ipynb #c1304f2b
 def _root(cov):
     "The symmetric square root of a covariance"
     w,v = torch.linalg.eigh(cov)
@@ -39,7 +38,7 @@ def frechet_distance(
     cross = torch.linalg.eigvalsh(_root(ca)@cb@_root(ca)).clamp(min=0).sqrt().sum()
     return ((ma-mb).square().sum() + ca.trace() + cb.trace() - 2*cross).item()
 
-# %% ../../nbs/analyse/04_quality.ipynb #2a9cbb97
+# %% ../../nbs/analyse/04_quality.ipynb #b9a8e924
 def kernel_distance(
     a:Tensor, # Features N x d
     b:Tensor, # Features M x d
@@ -49,15 +48,16 @@ def kernel_distance(
 ) -> tuple: # (mean, standard deviation over the subsets)
     "Unbiased squared maximum mean discrepancy of a cubic kernel (Bińkowski et al. 2018, eq. 4): KID, where the features are Inception's"
     g,size,res = torch.Generator().manual_seed(seed),min(size, len(a)//2, len(b)//2),[]
-    def kernel(x, y): return torch.tensor(polynomial_kernel(x, y, degree=3, coef0=1))              # gamma is 1/d
+    if size<2: raise ValueError(f'The kernel distance needs 4 features or more in each set, not {len(a)} and {len(b)}')
+    def kernel(x, y): return (x@y.T/x.shape[1]+1)**3
     for _ in range(n):
-        x,y = (o[torch.randperm(len(o), generator=g)[:size]].double().numpy() for o in (a, b))
+        x,y = (o[torch.randperm(len(o), generator=g)[:size]].double() for o in (a, b))
         within = sum((k.sum()-k.trace())/(size*(size-1)) for k in (kernel(x, x), kernel(y, y)))
         res.append(within - 2*kernel(x, y).mean())
     res = torch.stack(res)
     return res.mean().item(),res.std().item()
 
-# %% ../../nbs/analyse/04_quality.ipynb #7f01b284
+# %% ../../nbs/analyse/04_quality.ipynb #1b8df1c0
 def _share_among(x, others, neighbours):
     "Share of `x` within the reach of one of `others`"
     reach = torch.cdist(others, others).kthvalue(neighbours+1, 1).values                           # the nearest is itself
@@ -69,10 +69,11 @@ def precision_recall(
     neighbours:int=3, # Which neighbour's distance is the reach
 ) -> tuple: # (precision, recall), each in [0, 1]
     "Shares of `made` among `real`, and of `real` among `made` (Kynkäänniemi et al. 2019, eq. 2)"
+    if not neighbours>=1: raise ValueError(f'neighbours is a number from 1, not {neighbours}')
     if min(len(real), len(made))<=neighbours: raise ValueError(f'{neighbours} neighbours need more images than {min(len(real), len(made))}')
     return _share_among(made, real, neighbours),_share_among(real, made, neighbours)
 
-# %% ../../nbs/analyse/04_quality.ipynb #2c2555d4
+# %% ../../nbs/analyse/04_quality.ipynb #2791584a
 class FeatureNet(nn.Module):
     "A small convolutional classifier; `features` is what comes before its last layer"
     def __init__(self,
@@ -88,8 +89,9 @@ class FeatureNet(nn.Module):
 
     @property
     def name(self) -> str:
-        "Data and accuracy, for tables"
-        return f"classifier of {self.recipe.get('data', {}).get('source', 'nothing')}, {self.recipe['accuracy']:.1%} right"
+        "Data, accuracy and a checksum of the weights, for tables"
+        weights_of = hashlib.sha256(b''.join(o.detach().cpu().numpy().tobytes() for o in self.state_dict().values())).hexdigest()
+        return f"classifier {weights_of[:6]} of {self.recipe.get('data', {}).get('source', 'nothing')}, {self.recipe['accuracy']:.1%} right"
 
     def forward(self, x:Tensor) -> Tensor: return self.last(self.body(x)) # B x classes
 
@@ -98,14 +100,13 @@ class FeatureNet(nn.Module):
         "Of images B x C x H x W in [0, 1]: B x width"
         return torch.cat([self.body(o.to(self.last.weight.device)).cpu() for o in x.split(500)])
 
-# %% ../../nbs/analyse/04_quality.ipynb #7279128e
+# %% ../../nbs/analyse/04_quality.ipynb #d9379ced
 def _labelled(dls, split):
     "Images of a split with their labels, on the CPU"
     y = getattr(getattr(dls, 'images', None), f'{split}_labels', None)
     if y is None: raise ValueError('A classifier needs labelled images, and these have no labels: give other features, such as `InceptionFeatures()`')
     return TensorDataset(split_images(dls, split).cpu(), y.long())
 
-# %% ../../nbs/analyse/04_quality.ipynb #9bdacc99
 def feature_net(
     dls:DataLoaders, # From `image_dls`, with labels
     path:str|Path=None, # A .safetensors file to keep it in; one that is there is read instead
@@ -114,20 +115,20 @@ def feature_net(
 ) -> FeatureNet:
     "A classifier of the training images of `dls`, whose features measure samples"
     path = None if path is None else Path(path).expanduser()
-    with torch.random.fork_rng():
+    if path is not None and path.suffix!='.safetensors': raise ValueError(f'path is a file that ends in .safetensors, not {path}')
+    with forked_rng(dls.device):
         if path is not None and path.exists(): return _read(path, dls)
         torch.manual_seed(seed)
         train,test = _labelled(dls, 'train'),_labelled(dls, 'test')
-        loaders = DataLoaders(DataLoader(train, bs=250, shuffle=True, num_workers=0), DataLoader(test, bs=500, num_workers=0), device=dls.device)
+        loaders = DataLoaders(DataLoader(train, bs=min(250, len(train)), shuffle=True, drop_last=True, num_workers=0), DataLoader(test, bs=500, num_workers=0), device=dls.device)
         loaders.train.rng,epochs = random.Random(seed),epochs or max(3, round(500/len(loaders.train)))
         net = FeatureNet(dls.image_shape, int(train.tensors[1].max())+1)
         learn = Learner(loaders, net, loss_func=CrossEntropyLossFlat(), metrics=accuracy)
         with learn.no_logging(): learn.fit_one_cycle(epochs, 3e-3)
     net.recipe = dict(data=getattr(dls, 'recipe', {}), image_shape=list(dls.image_shape), n_classes=net.last.out_features, width=net.last.in_features, epochs=epochs, seed=seed, accuracy=learn.recorder.values[-1][-1])
-    if path is not None: path.parent.mkdir(parents=True, exist_ok=True); save_file(net.cpu().state_dict(), path, dict(recipe=json.dumps(net.recipe)))
-    return net
+    if path is not None: path.parent.mkdir(parents=True, exist_ok=True); save_file({k: o.cpu() for k,o in net.state_dict().items()}, path, dict(recipe=json.dumps(net.recipe)))
+    return net.eval()
 
-# %% ../../nbs/analyse/04_quality.ipynb #ee34dd4a
 def _read(path, dls):
     "The classifier in a file, if it belongs to `dls`"
     with safe_open(path, 'pt') as f: recipe = json.loads((f.metadata() or {}).get('recipe', '{}'))
@@ -138,7 +139,7 @@ def _read(path, dls):
     net.recipe = recipe
     return net
 
-# %% ../../nbs/analyse/04_quality.ipynb #8738e792
+# %% ../../nbs/analyse/04_quality.ipynb #1f23d3b2
 class InceptionFeatures:
     "The 2,048 features of the Inception network that FID and KID are published with, through torchmetrics"
     name = 'Inception v3, 2,048 features'
@@ -153,7 +154,11 @@ class InceptionFeatures:
         "Of images B x C x H x W in [0, 1]"
         with torch.no_grad(): return torch.cat([self.net((o.clamp(0, 1).expand(-1, 3, -1, -1)*255).byte().cpu()) for o in x.split(100)])
 
-# %% ../../nbs/analyse/04_quality.ipynb #4c674a0a
+# %% ../../nbs/analyse/04_quality.ipynb #990610fb
+@inference
+def _means(model, n, temperature): return model.likelihood.mean(model.decode(model.sample_latents(n, temperature)))   # `sample` without its limits, for whitened images
+
+# %% ../../nbs/analyse/04_quality.ipynb #096d70f5
 def sample_quality(
     learn:Learner, # From `vae_learner`, with a `VAE`
     net:FeatureNet=None, # What gives features: from `feature_net`, `InceptionFeatures()`, or anything with `features(x)` and a `name`; None trains a `feature_net`
@@ -164,15 +169,16 @@ def sample_quality(
 ) -> pd.DataFrame: # Rows samples, reconstructions, real images; columns fid, kid, kid_sd, precision, recall, images, features
     "Distances of made images from real ones"
     if not isinstance(learn.model, VAE): raise TypeError(f'{type(learn.model).__name__} has no prior to draw images from: this needs a VAE')
-    net,model = feature_net(learn.dls) if net is None else net,learn.model
-    target,real = (split_codes(learn, split, 2*n, seed=seed).images[i::2] for i in (0, 1))
+    if n is not None and not (isinstance(n, int) and n>=4): raise ValueError(f'n is a number of images from 4, or None for half of the split, not {n}')
+    model,images = learn.model,split_codes(learn, split, None if n is None else 2*n, seed=seed).images
+    net,target,real = feature_net(learn.dls) if net is None else net,images[::2],images[1::2]
     n,device = len(real),next(model.parameters()).device
     with forked_rng(model):
         torch.manual_seed(seed)
-        made = {'samples': [model.sample(len(o), temperature) for o in torch.arange(n).split(500)], 'reconstructions': [model.reconstruct(o.to(device)) for o in real.split(500)], 'real images': [real]}
-    target,rows = net.features(target[:n]),{}
+        made = {'samples': [_means(model, len(o), temperature) for o in torch.arange(n).split(500)], 'reconstructions': [model.reconstruct(o.to(device)) for o in real.split(500)], 'real images': [real]}
+    target,rows = net.features(target[:n]).detach().cpu(),{}
     for what,x in made.items():
-        f = net.features(torch.cat(x).cpu())
+        f = net.features(torch.cat(x).cpu().clamp(images.min(), images.max())).detach().cpu()
         (kid,sd),(precision,recall) = kernel_distance(target, f),precision_recall(target, f)
         rows[what] = dict(fid=frechet_distance(target, f), kid=kid, kid_sd=sd, precision=precision, recall=recall, images=n, split=split, features=net.name)
     return pd.DataFrame(rows.values(), index=pd.Index(rows, name=''))

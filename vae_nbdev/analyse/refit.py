@@ -5,16 +5,17 @@
 # %% auto #0
 __all__ = ['refit_prior']
 
-# %% ../../nbs/analyse/06_refit.ipynb #c6dc02ea
+# %% ../../nbs/analyse/06_refit.ipynb #72429f83
 import torch
 from fastai.learner import Learner
 from sklearn.mixture import GaussianMixture
 from ..models.latents import *
 from ..models.vae import *
+from ..models.ladder import *
 from ..train.callbacks import *
 from .evaluate import *
 
-# %% ../../nbs/analyse/06_refit.ipynb #6ff62ab0
+# %% ../../nbs/analyse/06_refit.ipynb #2dc3dfb3
 def refit_prior(
     learn:Learner, # From `vae_learner`, with a `VAE` of one level and Gaussian latents
     n:int=50, # Gaussians in the mixture
@@ -24,14 +25,15 @@ def refit_prior(
 ) -> MixturePrior: # The model's prior from now on
     "Fit a mixture of diagonal Gaussians to the aggregate posterior, and make it the prior"
     model = learn.model
-    if not isinstance(model, VAE) or len(model.latent_dims)>1: raise TypeError(f'{type(model).__name__} has no single level of latents: a prior can be fitted again for a VAE of one level')
+    if not isinstance(model, VAE) or isinstance(model, LadderVAE): raise TypeError(f'{type(model).__name__} has no single level of latents: a prior can be fitted again for a VAE of one level')
     if model._family[0]=='truncated_normal': raise ValueError("Gaussians do not end where latents='truncated_normal' do: this prior is for the other families")
-    if not 1<=n: raise ValueError(f'n is a number of Gaussians from 1, not {n}')
+    if not (isinstance(n, int) and n>=1): raise ValueError(f'n is a number of Gaussians from 1, not {n}')
+    if images is not None and images<2*n: raise ValueError(f'{n} Gaussians want {2*n} images or more, not {images}')
     codes = split_codes(learn, 'train', images, seed=seed)
     if len(codes.images)<2*n: raise ValueError(f'{n} Gaussians want more than {len(codes.images)} images: take fewer')
     with forked_rng(model), torch.no_grad():
         torch.manual_seed(seed)
-        z = torch.cat([model.encode(x.to(next(model.parameters()).device)).sample().cpu() for x in codes.images.split(500)])
+        z = torch.cat([model.latent_levels(x.to(next(model.parameters()).device))[0][0].sample().cpu() for x in codes.images.split(500)])
     fit = GaussianMixture(n, covariance_type='diag', random_state=seed, reg_covar=1e-4, **kwargs).fit(z.double().numpy())
     with forked_rng(model): model.set_prior(dict(name='mixture', n=n))
     model.prior.set_components(*(torch.tensor(o).float() for o in (fit.weights_, fit.means_, fit.covariances_)))

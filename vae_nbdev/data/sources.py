@@ -99,6 +99,7 @@ def draw_textures(
     seed:int=42, # Of what the numbers above leave to chance: noise and jitter
 ) -> Tensor: # N x 1 x size x size, uint8
     "Images of one family of textures, one for each row of the arguments"
+    if family not in _families: raise DatasetError(f'There is no family {family!r}: choose one of {", ".join(_families)}')
     g = torch.Generator().manual_seed(seed)
     parts = zip(*(o.split(500) for o in (orientation, frequency, phase, contrast)))  # floats are large
     return torch.cat([_contrasted(_families[family](*o, size, g), c) for *o,c in parts])

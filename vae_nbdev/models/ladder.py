@@ -57,7 +57,9 @@ class LadderVAE(VAE):
             self.posteriors.append(GaussianLayer(features.flatten(1).shape[1], d))
             self.decoders.append(self._decoder(level))
             if level: self.priors.append(GaussianLayer(self._example_out(self.decoders[level], (d,), f'_decoder({level})').flatten(1).shape[1], self.latent_dims[level-1]))
-        self.prior = StandardNormal(self.latent_dims[-1])
+        self.prior = self._prior()
+
+    def _prior(self): return StandardNormal(self.latent_dims[-1])
 
     def _encoder(self, level:int, shape:tuple) -> nn.Module: raise NotImplementedError(f'{type(self).__name__} must define `_encoder(self, level, shape)`: a module from B x shape to features of any shape')
     def _decoder(self, level:int) -> nn.Module: raise NotImplementedError(f'{type(self).__name__} must define `_decoder(self, level)`: a module from B x latent_dims[level] to features of any shape')

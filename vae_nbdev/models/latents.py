@@ -314,6 +314,7 @@ class VampPrior(MixturePrior):
         return self.raw.sigmoid()
 
     def components(self): return self.logits.log_softmax(0),self.encode[0](self.inputs)
+    def set_components(self, *_): raise TypeError('The components of a VampPrior are posteriors of its inputs, and cannot be set')
 
 # %% ../../nbs/models/00_latents.ipynb #d91c3935
 def unit_kl(

@@ -172,6 +172,11 @@ class VAE(AutoEncoder):
         super()._build()
         self.prior = self._prior()
 
+    @property
+    def prior_recipe(self) -> dict:
+        "What `set_prior` needs to make the prior again"
+        return dict(name=self._prior_args[0], **self._prior_args[1])
+
     def _latents(self, n_features):
         name,kwargs = self._family
         return latent_family(name)[0](n_features, self.latent_dim, **kwargs)
@@ -275,8 +280,10 @@ def set_prior(self:VAE,
     prior:str|dict, # As for the constructor
 ):
     "Another prior, as it begins; networks and posterior stay"
-    self._prior_args,self.arguments = _named_args(prior),self.arguments | dict(prior=prior)
-    self.prior = self._prior().to(next(self.parameters()).device)
+    if type(self)._prior is not VAE._prior: raise TypeError(f'{type(self).__name__} makes its own prior')
+    before,self._prior_args = self._prior_args,_named_args(prior)
+    try: self.prior = self._prior().to(next(self.parameters()).device)
+    except Exception: self._prior_args = before; raise
 
 # %% ../../nbs/models/03_vae.ipynb #0f996a55
 class DenseNets:

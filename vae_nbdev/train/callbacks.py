@@ -7,7 +7,7 @@ __all__ = ['ELBOTerm', 'ActiveUnits', 'elbo_metrics', 'BetaWarmup', 'CyclicalBet
            'ELBOHistory', 'FlushDenormals', 'kept_memory']
 
 # %% ../../nbs/train/01_callbacks.ipynb #84fe210d
-import ctypes, sys, torch, warnings, pandas as pd
+import ctypes, random, sys, torch, warnings, pandas as pd
 from contextlib import contextmanager
 from fastcore.basics import listify
 from fastai.callback.core import Callback
@@ -115,12 +115,15 @@ class CyclicalBeta(BetaWarmup):
     def _by_epoch(self, frac): return self._cycle(self.epoch/self.n_epoch, frac)
 
 # %% ../../nbs/train/01_callbacks.ipynb #396b9f46
+@contextmanager
 def forked_rng(
-    model:torch.nn.Module, # Tells the device
+    where:torch.nn.Module|torch.device, # Model or device that numbers are drawn for
 ):
-    "A context after which torch's random numbers go on as if it had not been there"
-    device = next(model.parameters()).device
-    return torch.random.fork_rng(devices=[device] if device.type=='cuda' else [])
+    "A context after which the random numbers of torch and Python go on as if it had not been there"
+    device,state = torch.device(where) if isinstance(where, (str,torch.device)) else next(where.parameters()).device,random.getstate()
+    try:
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if device.type=='cuda' else []): yield
+    finally: random.setstate(state)
 
 class SeededValidation(Callback):
     "Validate from random state `seed`, then return to the state before"

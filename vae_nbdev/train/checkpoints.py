@@ -36,7 +36,8 @@ def _model_recipe(model):
     if type(make_likelihood(**recipe, image_shape=model.image_shape)) is not type(lik) or 'likelihood' not in recipe or recipe['likelihood'] is lik:
         raise CheckpointError(f'A likelihood of your own ({type(lik).__name__}) is not known by name: keep its model with `torch.save(model.state_dict(), path)`')
     args = {k: recipe.get(k) if k in ('likelihood', 'noise') else v for k,v in model.arguments.items()}
-    return dict(model=f'{cls.__module__}.{cls.__qualname__}', arguments=args, likelihood=recipe)
+    prior = dict(prior=model.prior_recipe) if isinstance(model, VAE) and cls._prior is VAE._prior else {}
+    return dict(model=f'{cls.__module__}.{cls.__qualname__}', arguments=args, likelihood=recipe, **prior)
 
 # %% ../../nbs/train/03_checkpoints.ipynb #12d07261
 def save_vae(
@@ -88,6 +89,7 @@ def load_vae(
     try:
         model = cls(**{k:_tuples(v) for k,v in recipe['arguments'].items()})
         model.set_likelihood(**recipe['likelihood'])
+        if recipe.get('prior') not in (None, getattr(model, 'prior_recipe', None)): model.set_prior(recipe['prior'])
         model.load_state_dict(load_tensors(weights))
     except (TypeError, ValueError, RuntimeError, SafetensorError) as e:
         raise CheckpointError(f'{recipe["model"]} is not the class it was when {path} was saved: {e}') from e
