@@ -35,6 +35,11 @@ class ELBOTerm(Metric):
     def name(self): return self._name
 
 # %% ../../nbs/train/01_callbacks.ipynb #a134c799
+def _over_processes(sums):
+    "The sum of `sums` over all processes that train together"
+    if torch.distributed.is_available() and torch.distributed.is_initialized(): torch.distributed.all_reduce(sums)
+    return sums
+
 class ActiveUnits(Callback):
     "How many latents of each level are active: their KL from the prior is above `threshold`, on average over validation images (Sønderby et al. 2016)"
     def __init__(self,
@@ -48,6 +53,11 @@ class ActiveUnits(Callback):
         kls = [unit_kl(q, p) for q,p in model.latent_levels(x)]                     # a level: B x latents
         self.sizes = [kl.shape[1] for kl in kls]
         self.n,self.kl = self.n+len(x),self.kl+torch.cat(kls, 1).sum(0)
+
+    def after_validate(self):
+        if not self.n: return
+        sums = _over_processes(torch.cat([self.kl, self.kl.new_tensor([self.n])]))
+        self.kl,self.n = sums[:-1],sums[-1]
 
     def count(self,
         level:int=0, # 0 is the lowest
@@ -159,8 +169,7 @@ class ELBOHistory(Callback):
         last = self.rows[-1] if self.rows else dict(epoch=-1, split='valid')
         if hasattr(self.learn, 'lr_finder') or self.split==last['split']=='valid': return      # `validate` and `get_preds` are no epoch
         if not self.n: return
-        sums = torch.cat([self.sums, self.sums.new_tensor([self.n])])
-        if torch.distributed.is_available() and torch.distributed.is_initialized(): torch.distributed.all_reduce(sums)
+        sums = _over_processes(torch.cat([self.sums, self.sums.new_tensor([self.n])]))
         loss,nll,*kls = (sums[:-1]/sums[-1]).tolist()
         levels = {f'kl_z{i+1}': kl for i,kl in enumerate(kls)} if len(kls)>1 else {}
         self.rows.append(dict(epoch=last['epoch']+(self.split=='train'), split=self.split, loss=loss, nll=nll, kl=sum(kls), beta=_beta(self.learn.loss_func)) | levels)
