@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['disentangle', 'disentanglement']
 
-# %% ../../nbs/analyse/05_factors.ipynb #19693e94
+# %% ../../nbs/analyse/05_factors.ipynb #df9979be
 import numpy as np, pandas as pd, torch
 from fastai.learner import Learner
 from sklearn.ensemble import RandomForestClassifier
@@ -16,7 +16,7 @@ from torch import Tensor
 from .evaluate import *
 from .plots import _level
 
-# %% ../../nbs/analyse/05_factors.ipynb #ca31aa93
+# %% ../../nbs/analyse/05_factors.ipynb #bb92aa8c
 def _binned(v, bins):
     "Classes 0, 1, ... of values, cut into `bins` of equal counts where there are more of them"
     values = np.unique(v)
@@ -34,7 +34,7 @@ def _factor(name, v, n, bins):
     if np.bincount(classes).min()<4: raise ValueError(f'The factor {name!r} has a value with {np.bincount(classes).min()} images: 4 or more are needed to hold some out')
     return there,v,classes
 
-# %% ../../nbs/analyse/05_factors.ipynb #4a11abcd
+# %% ../../nbs/analyse/05_factors.ipynb #7f7dcb7d
 def _information(z, v, bins):
     "I(z_j; v)/H(v) for every latent: d"
     return np.array([mutual_info_score(_binned(o, bins), v) for o in z.T])/max(mutual_info_score(v, v), 1e-12)
@@ -44,7 +44,7 @@ def _gap(scores):
     top = np.sort(scores)[::-1]
     return top[0]-(top[1] if len(top)>1 else 0.)
 
-# %% ../../nbs/analyse/05_factors.ipynb #fe7e18f5
+# %% ../../nbs/analyse/05_factors.ipynb #c01829d4
 def _predictability(z, v, classes, continuous, held):
     "How well each latent alone predicts a factor: d"
     scale = z.std(0).clip(1e-9)
@@ -52,7 +52,7 @@ def _predictability(z, v, classes, continuous, held):
     def score(x): return balanced_accuracy_score(classes[held], LogisticRegression(class_weight='balanced', max_iter=200).fit(x[~held], classes[~held]).predict(x[held]))
     return np.array([score(x[:,None]) for x in (z/scale).T])
 
-# %% ../../nbs/analyse/05_factors.ipynb #6708ff89
+# %% ../../nbs/analyse/05_factors.ipynb #ac1de9de
 def _forest(z, classes, held, seed):
     "Importance of each latent for a factor, d, and the held-out accuracy, 0 is chance and 1 is all"
     forest,chance = RandomForestClassifier(50, max_features=None, min_samples_leaf=5, random_state=seed).fit(z[~held], classes[~held]),1/len(np.unique(classes))
@@ -63,7 +63,7 @@ def _certainty(p):
     p = p/p.sum(1, keepdims=True).clip(1e-12)
     return 1+(p*np.log(p.clip(1e-12))).sum(1)/max(np.log(p.shape[1]), 1e-12)
 
-# %% ../../nbs/analyse/05_factors.ipynb #0b7160f9
+# %% ../../nbs/analyse/05_factors.ipynb #09fa18a4
 def disentangle(
     codes:Tensor, # N x latents, such as posterior means
     factors:dict, # Name to N values; NaN where an image has no such factor
@@ -89,7 +89,7 @@ def disentangle(
     table.loc['mean', 'disentanglement'] = (_certainty(r)*r.sum(1)).sum()/r.sum()
     return table[['mig', 'sap', 'disentanglement', 'completeness', 'informativeness', 'latent', 'images']].astype(dict(latent='Int64', images='Int64'))
 
-# %% ../../nbs/analyse/05_factors.ipynb #00f60bb4
+# %% ../../nbs/analyse/05_factors.ipynb #65efcf7e
 def disentanglement(
     learn:Learner, # From `vae_learner`, with a `VAE`
     factors:dict, # Name to values for all images of the split, in order

@@ -6,7 +6,7 @@
 __all__ = ['frechet_distance', 'kernel_distance', 'precision_recall', 'FeatureNet', 'feature_net', 'InceptionFeatures',
            'sample_quality']
 
-# %% ../../nbs/analyse/04_quality.ipynb #95e736cd
+# %% ../../nbs/analyse/04_quality.ipynb #94c328f8
 import hashlib, json, random, torch, pandas as pd
 from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
@@ -22,7 +22,7 @@ from ..models.vae import *
 from ..train.callbacks import *
 from .evaluate import *
 
-# %% ../../nbs/analyse/04_quality.ipynb #c1304f2b
+# %% ../../nbs/analyse/04_quality.ipynb #e8d19d58
 def _root(cov):
     "The symmetric square root of a covariance"
     w,v = torch.linalg.eigh(cov)
@@ -38,7 +38,7 @@ def frechet_distance(
     cross = torch.linalg.eigvalsh(_root(ca)@cb@_root(ca)).clamp(min=0).sqrt().sum()
     return ((ma-mb).square().sum() + ca.trace() + cb.trace() - 2*cross).item()
 
-# %% ../../nbs/analyse/04_quality.ipynb #b9a8e924
+# %% ../../nbs/analyse/04_quality.ipynb #0a9375e6
 def kernel_distance(
     a:Tensor, # Features N x d
     b:Tensor, # Features M x d
@@ -57,7 +57,7 @@ def kernel_distance(
     res = torch.stack(res)
     return res.mean().item(),res.std().item()
 
-# %% ../../nbs/analyse/04_quality.ipynb #1b8df1c0
+# %% ../../nbs/analyse/04_quality.ipynb #487da73d
 def _share_among(x, others, neighbours):
     "Share of `x` within the reach of one of `others`"
     reach = torch.cdist(others, others).kthvalue(neighbours+1, 1).values                           # the nearest is itself
@@ -73,7 +73,7 @@ def precision_recall(
     if min(len(real), len(made))<=neighbours: raise ValueError(f'{neighbours} neighbours need more images than {min(len(real), len(made))}')
     return _share_among(made, real, neighbours),_share_among(real, made, neighbours)
 
-# %% ../../nbs/analyse/04_quality.ipynb #2791584a
+# %% ../../nbs/analyse/04_quality.ipynb #e0d3ccde
 class FeatureNet(nn.Module):
     "A small convolutional classifier; `features` is what comes before its last layer"
     def __init__(self,
@@ -100,7 +100,7 @@ class FeatureNet(nn.Module):
         "Of images B x C x H x W in [0, 1]: B x width"
         return torch.cat([self.body(o.to(self.last.weight.device)).cpu() for o in x.split(500)])
 
-# %% ../../nbs/analyse/04_quality.ipynb #d9379ced
+# %% ../../nbs/analyse/04_quality.ipynb #37bb65d9
 def _labelled(dls, split):
     "Images of a split with their labels, on the CPU"
     y = getattr(getattr(dls, 'images', None), f'{split}_labels', None)
@@ -139,7 +139,7 @@ def _read(path, dls):
     net.recipe = recipe
     return net
 
-# %% ../../nbs/analyse/04_quality.ipynb #1f23d3b2
+# %% ../../nbs/analyse/04_quality.ipynb #bb1d4e1f
 class InceptionFeatures:
     "The 2,048 features of the Inception network that FID and KID are published with, through torchmetrics"
     name = 'Inception v3, 2,048 features'
@@ -154,11 +154,11 @@ class InceptionFeatures:
         "Of images B x C x H x W in [0, 1]"
         with torch.no_grad(): return torch.cat([self.net((o.clamp(0, 1).expand(-1, 3, -1, -1)*255).byte().cpu()) for o in x.split(100)])
 
-# %% ../../nbs/analyse/04_quality.ipynb #990610fb
+# %% ../../nbs/analyse/04_quality.ipynb #6a53ebd6
 @inference
 def _means(model, n, temperature): return model.likelihood.mean(model.decode(model.sample_latents(n, temperature)))   # `sample` without its limits, for whitened images
 
-# %% ../../nbs/analyse/04_quality.ipynb #096d70f5
+# %% ../../nbs/analyse/04_quality.ipynb #14a6a948
 def sample_quality(
     learn:Learner, # From `vae_learner`, with a `VAE`
     net:FeatureNet=None, # What gives features: from `feature_net`, `InceptionFeatures()`, or anything with `features(x)` and a `name`; None trains a `feature_net`
