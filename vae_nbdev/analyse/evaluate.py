@@ -104,18 +104,27 @@ def _choice(dl, n, seed):
     "Indices of `n` images of a loader, in order, or of all"
     return torch.randperm(dl.n, generator=torch.Generator().manual_seed(seed))[:n].sort().values
 
+class _Moments:
+    "Mean and deviation of columns that come batch by batch, of which none is kept"
+    def __init__(self): self.n,self.total,self.squares = 0,0.,0.
+    def add(self, x): x = x.cpu().double(); self.n,self.total,self.squares = self.n+len(x),self.total+x.sum(0),self.squares+x.square().sum(0)
+    @property
+    def mean(self): return self.total/self.n
+    @property
+    def var(self): return (self.squares/self.n-self.mean.square()).clamp(min=0)*self.n/max(self.n-1, 1)
+
 def _per_image(model, dls, x, k, memory):
-    "What `evaluate` sums up: a column a term, a row an image"
+    "What `evaluate` takes the mean of: B values each"
     params,kl = model(x)
-    terms = dict(nll=-model.likelihood.log_prob(params, x), mse=(model.reconstruct(x)-x).square().mean((1,2,3)), pca_mse=_pca_errors(dls, model.latent_dim, x))
+    nll = -model.likelihood.log_prob(params, x)
+    terms = dict(nll=nll, elbo=-nll-kl.sum(1), mse=(model.reconstruct(x)-x).square().mean((1,2,3)), pca_mse=_pca_errors(dls, model.latent_dim, x))
     terms |= {f'kl_z{i+1}': o for i,o in enumerate(kl.T)}
-    if k: terms |= dict(zip(('log_px', 'ess'), log_likelihood(model, x, k, memory)))
-    return pd.DataFrame({nm: o.cpu().double() for nm,o in terms.items()})
+    return terms | (dict(zip(('log_px', 'ess'), log_likelihood(model, x, k, memory))) if k else {})
 
 # %% ../../nbs/analyse/00_evaluate.ipynb #505c0ece
 def _all_images(learn, split, k, n, memory, seed):
-    "`_per_image` for a split, and the variance of the posterior means over it, where there is one level"
-    model,dl,parts,means,pick = learn.model,split_dl(learn.dls, split),[],[],torch.Generator().manual_seed(seed)
+    "Means and standard errors of `_per_image` over a split, images, and the variance of the posterior means where there is one level"
+    model,dl,pick,terms,codes = learn.model,split_dl(learn.dls, split),torch.Generator().manual_seed(seed),_Moments(),_Moments()
     if n is not None: dl = dl.new(get_idxs=_choice(dl, n, seed).tolist)
     watched = k and any(isinstance(cb, ProgressCallback) for cb in learn.cbs)
     with forked_rng(model), torch.no_grad(), model.drawing() if isinstance(model, VAE) else nullcontext():
@@ -123,22 +132,21 @@ def _all_images(learn, split, k, n, memory, seed):
         for x,_ in progress_bar(dl, total=math.ceil(min(dl.n, n or dl.n)/dl.bs), leave=False) if watched else dl:
             with forked_rng(model):                                                # so that images are the same, however often is drawn
                 torch.manual_seed(torch.randint(2**62, (), generator=pick).item())
-                parts.append(_per_image(model, learn.dls, x, k, memory))
-                if len(getattr(model, 'latent_dims', ()))==1: means.append(model.latent_levels(x)[0][0].mean.cpu())
-    return pd.concat(parts),torch.cat(means).var(0) if means else None
+                each = _per_image(model, learn.dls, x, k, memory)
+                terms.add(torch.stack([o.cpu().double() for o in each.values()], 1))
+                if len(getattr(model, 'latent_dims', ()))==1: codes.add(model.latent_levels(x)[0][0].mean)
+    mean,se = (dict(zip(each, o.tolist())) for o in (terms.mean, (terms.var/terms.n).sqrt()))
+    return mean,se,terms.n,codes.var if codes.n else None
 
 # %% ../../nbs/analyse/00_evaluate.ipynb #e9f50a85
-def _summary(model, each, spread):
-    "The row of `evaluate`, from terms by image and the variance of the posterior means"
-    kls = [c for c in each if c.startswith('kl_z')]
-    mean,kl = each.mean(),each[kls].sum(axis=1)
-    elbo,log_px = -each.nll-kl,each.get('log_px')
-    def se(o): return o.std()/len(o)**.5
-    res = dict(nll=mean.nll, kl=kl.mean()) | (mean[kls].to_dict() if len(kls)>1 else {}) | dict(elbo=elbo.mean(), elbo_se=se(elbo))
-    if log_px is not None: res |= dict(log_px=mean.log_px, log_px_se=se(log_px), ess=mean.ess)
-    if isinstance(model, VAE) and model.likelihood.discrete: res |= dict(bpd=bits_per_dim(-(elbo if log_px is None else log_px).mean(), model.likelihood))
+def _summary(model, mean, se, spread):
+    "The row of `evaluate`, from means and standard errors and the variance of the posterior means"
+    kls = {o: v for o,v in mean.items() if o.startswith('kl_z')}
+    res = dict(nll=mean['nll'], kl=sum(kls.values())) | (kls if len(kls)>1 else {}) | dict(elbo=mean['elbo'], elbo_se=se['elbo'])
+    if 'log_px' in mean: res |= dict(log_px=mean['log_px'], log_px_se=se['log_px'], ess=mean['ess'])
+    if isinstance(model, VAE) and model.likelihood.discrete: res |= dict(bpd=bits_per_dim(-mean.get('log_px', mean['elbo']), model.likelihood))
     if spread is not None: res |= dict(active=int((spread>.01).sum()))
-    return res | dict(mse=mean.mse, pca_mse=mean.pca_mse)
+    return res | dict(mse=mean['mse'], pca_mse=mean['pca_mse'])
 
 # %% ../../nbs/analyse/00_evaluate.ipynb #1b07b85b
 def evaluate(
@@ -157,12 +165,13 @@ def evaluate(
     if k is not None and not (isinstance(k, int) and k>=1): raise ValueError(f'k is a number of draws from 1, not {k!r}')
     if n is not None and not (isinstance(n, int) and n>=2): raise ValueError(f'n is a number of images from 2, or None for all, not {n}')
     training = model.training
+    _principal(learn.dls)
     for split in splits:
         start = time.time()
-        try: model.eval(); each,spread = _all_images(learn, split, k, n, memory, seed)
+        try: model.eval(); mean,se,images,spread = _all_images(learn, split, k, n, memory, seed)
         finally: model.train(training)
-        rows.append(dict(split=split, data=recipe.get('source', 'custom'), binarize=recipe.get('binarize') or 'no', images=len(each), samples=k or 1)
-                    | _summary(model, each, spread) | (dict(seconds=round(time.time()-start, 1)) if k else {}))
+        rows.append(dict(split=split, data=recipe.get('source', 'custom'), binarize=recipe.get('binarize') or 'no', images=images, samples=k or 1)
+                    | _summary(model, mean, se, spread) | (dict(seconds=round(time.time()-start, 1)) if k else {}))
     return pd.DataFrame(rows).set_index('split')
 
 # %% ../../nbs/analyse/00_evaluate.ipynb #3392a27f

@@ -91,7 +91,7 @@ def pixel_moments(
         x = x-near
         n,total,products = n+len(x),total+x.sum(0).double(),products+(x.T@x).double()
     mean = total/n
-    return near+mean,products/n - torch.outer(mean, mean)
+    return near+mean,products.div_(n).addr_(mean, mean, alpha=-1)                    # D x D is large: in place
 
 # %% ../../nbs/data/02_preprocess.ipynb #9f8dde64
 class Whiten(Transform):
