@@ -104,7 +104,7 @@ def test_a_prior_that_the_constructor_knows_nothing_of_is_kept(binary, tmp_path)
 
 def test_results_from_the_command_line(tmp_path):
     run = lambda *args: subprocess.run([sys.executable, '-W', 'ignore', '-m', 'vae_nbdev.results', *args], capture_output=True, text=True, cwd=tmp_path, env={**os.environ, 'PYTHONPATH': str(Path(__file__).parents[1])})
-    assert 'mnist-vae' in run().stdout
+    assert 'mnist-vae' in run('list').stdout
     res = run('mnist-vea')
     assert res.returncode and "There is no recipe 'mnist-vea'" in res.stderr
     assert all(r.source and r.epochs<=r.full_epochs for r in recipes.values())

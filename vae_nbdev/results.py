@@ -8,7 +8,7 @@ __all__ = ['recipes', 'TanhVAE', 'Recipe', 'machine', 'reproduce', 'vae_results'
 # %% ../nbs/results.ipynb #8f928145
 import json, math, pandas as pd, platform, time, torch, fastai
 from dataclasses import dataclass, field
-from fastcore.script import Param, call_parse, store_true
+from fastcore.script import call_parse
 from pathlib import Path
 from torch import nn
 from .data.blocks import *
@@ -118,16 +118,16 @@ def reproduce(
 # %% ../nbs/results.ipynb #ab7fa815
 @call_parse
 def vae_results(
-    name:Param('Of a recipe; none lists them', str, opt=False, nargs='?')='', # Of a recipe; none lists them
+    name:str, # Of a recipe; 'list' shows them
     epochs:int=None, # Instead of the recipe's reduced budget
-    full:store_true=False, # Take the full budget
+    full:bool=False, # Take the full budget
     k:int=5000, # Draws for each test image, where log p(x) is asked for
     n:int=None, # Test images; all where it is left out
     seed:int=42, # Of everything
     path:str='results', # Folder for NAME.json, and for the model in NAME/
 ):
     "Make a published result again; write what came out to PATH/NAME.json"
-    if not name:
+    if name=='list':
         for k,r in recipes.items(): print(f'{k:22} {r.metric:6} {r.published:<8} {r.source}')
         return
     if name not in recipes: raise SystemExit(f'There is no recipe {name!r}: choose one of {", ".join(recipes)}')
