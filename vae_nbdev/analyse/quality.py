@@ -137,7 +137,7 @@ def _read(path, dls):
     net = FeatureNet(dls.image_shape, recipe['n_classes'], recipe['width'])
     net.load_state_dict(load_file(path))
     net.recipe = recipe
-    return net
+    return net.eval()
 
 # %% ../../nbs/analyse/04_quality.ipynb #bb1d4e1f
 class InceptionFeatures:
