@@ -11,6 +11,7 @@ from .models.likelihoods import *
 from .models.networks import *
 from .models.vae import *
 from .models.ladder import *
+from .models.export import *
 from .train.losses import *
 from .train.callbacks import *
 from .train.learner import *
@@ -22,6 +23,8 @@ from .analyse.receptive import *
 from .analyse.quality import *
 from .analyse.factors import *
 from .analyse.refit import *
+from .analyse.explore import *
+from .analyse.watch import *
 from .results import *
 
 # what the modules above call public, without the names of the modules themselves

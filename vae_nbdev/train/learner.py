@@ -25,7 +25,12 @@ from .losses import *
 from .callbacks import *
 
 # %% ../../nbs/train/02_learner.ipynb #b3bab0bc
-fused_adam = partial(OptimWrapper, opt=torch.optim.AdamW, fused=True, weight_decay=0.)
+class _Wrapper(OptimWrapper):
+    "fastai's, without the options that are None, which no logger of numbers can take"
+    @property
+    def hypers(self): return [{k: v for k,v in h.items() if v is not None} for h in super().hypers]
+
+fused_adam = partial(_Wrapper, opt=torch.optim.AdamW, fused=True, weight_decay=0.)
 
 # %% ../../nbs/train/02_learner.ipynb #50ac38e3
 def has_bfloat16(
