@@ -4,7 +4,7 @@ from pathlib import Path
 from setuptools import setup, find_packages
 
 cfg = ConfigParser(delimiters=['=']); cfg.read(Path(__file__).parent/'settings.ini', encoding='utf-8'); cfg = cfg['DEFAULT']
-extras = {nm: cfg[f'{nm}_requirements'].split() for nm in ('dev', 'kaggle', 'umap', 'inception')}
+extras = {nm: cfg[f'{nm}_requirements'].split() for nm in ('dev', 'kaggle', 'umap', 'inception', 'onnx')}
 setup(name=cfg['lib_name'], version=cfg['version'], description=cfg['description'], keywords=cfg['keywords'],
       author=cfg['author'], author_email=cfg['author_email'], url=cfg['git_url'], license='Apache-2.0',
       long_description=(Path(__file__).parent/'README.md').read_text(encoding='utf-8'), long_description_content_type='text/markdown',
