@@ -45,7 +45,7 @@ def _principal(dls):
         with forked_rng(dls.device):
             torch.manual_seed(0)                                                   # the same, whoever asks first
             mean,cov = pixel_moments(x for x,_ in split_dl(dls, 'train'))
-        dls.principal = mean.float(),torch.linalg.eigh(cov).eigenvectors.flip(1).float()
+        dls.principal = mean.float(),torch.linalg.eigh(cov).eigenvectors.float().flip(1)
     return dls.principal
 
 def _pca_errors(dls, n_components, x):

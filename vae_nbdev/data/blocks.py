@@ -6,7 +6,7 @@
 __all__ = ['PairWithSelf', 'block_order', 'ImageDL', 'ImagesBlock', 'image_dls']
 
 # %% ../../nbs/data/03_blocks.ipynb #93c2926a
-import math, torch
+import math, numpy as np, torch
 from torch import Tensor
 from fastcore.all import L, merge, delegates, listify, patch
 from fastai.data.core import TfmdDL, DataLoaders, Transform
@@ -55,15 +55,15 @@ class ImageDL(TfmdDL):
 
     def __len__(self): return self.steps or super().__len__()
 
-    def get_idxs(self) -> list:
+    def get_idxs(self) -> list|range:
         "The indices of one epoch, in order"
-        if not self.shuffle: return list(range(self.n))
+        if not self.shuffle: return range(self.n)                              # a list would take 36 bytes for each image
         n = self.steps*self.bs if self.steps else self.n
         return torch.cat([block_order(self.n, self.block) for _ in range(math.ceil(n/self.n))])[:n].tolist()
 
     def create_batches(self, samps):
         if self.block is None and self.device is not None and self.images.device!=self.device: self.images = self.images.to(self.device)
-        for idxs in torch.tensor(list(samps), device=self.images.device).split(self.bs):
+        for idxs in torch.from_numpy(np.fromiter(samps, np.int64)).to(self.images.device).split(self.bs):
             if len(idxs)==self.bs or not self.drop_last: yield self.images[idxs]
 
     def before_iter(self):

@@ -84,14 +84,18 @@ def pixel_moments(
     batches, # Images B x C x H x W, a batch after the other
 ) -> tuple: # D and D x D, for D = C*H*W, in double precision
     "Mean and covariance of the pixels, gathered batch by batch"
-    n,total,products,near = 0,0.,0.,None
+    n,near = 0,None
     for x in batches:
         x = x.flatten(1)
-        near = x.mean(0) if near is None else near                             # subtracted, so that little is lost in float32
+        if near is None:
+            near = x.mean(0)                                                   # subtracted, so that little is lost in float32
+            total,products = near.new_zeros(x.shape[1], dtype=torch.double),near.new_zeros(x.shape[1], x.shape[1], dtype=torch.double)
         x = x-near
-        n,total,products = n+len(x),total+x.sum(0).double(),products+(x.T@x).double()
+        n += len(x)
+        total += x.sum(0)
+        products += x.T@x                                                      # D x D is large: in place
     mean = total/n
-    return near+mean,products.div_(n).addr_(mean, mean, alpha=-1)                    # D x D is large: in place
+    return near+mean,products.div_(n).addr_(mean, mean, alpha=-1)
 
 # %% ../../nbs/data/02_preprocess.ipynb #9f8dde64
 class Whiten(Transform):
