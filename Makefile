@@ -35,6 +35,18 @@ run: .venv/installed           ## execute notebooks and keep their outputs: make
 	$(PY) tools/run_nb.py $(NB)
 	.venv/bin/nbdev_clean
 
+docs: .venv/installed docs/node_modules/.package-lock.json   ## the documentation site, in _site/
+	.venv/bin/sphinx-build -q -W --keep-going -c docs nbs _site
+	@echo "The site is in _site: make preview"
+
+preview: docs                  ## serve the site to this machine alone, at http://127.0.0.1:8000
+	$(PY) -m http.server --bind 127.0.0.1 --directory _site 8000
+
+docs/node_modules/.package-lock.json: docs/package.json docs/package-lock.json
+	@command -v npm >/dev/null || { echo "The site takes MathJax and onnxruntime-web from npm: install Node.js (Debian, Ubuntu: apt install npm)"; exit 1; }
+	npm ci --prefix docs --no-audit --no-fund --ignore-scripts
+	@touch $@
+
 bench: .venv/installed         ## speed and memory beside bare torch, fastai's own loader and Pythae
 	$(PY) -W ignore benchmarks/bench.py
 
@@ -57,6 +69,6 @@ lab: .venv/installed           ## open the notebooks
 	@touch $@
 
 clean:                         ## remove what was built and installed, keep runs/
-	rm -rf .venv .venv-wheel build dist *.egg-info
+	rm -rf .venv .venv-wheel _site docs/node_modules build dist *.egg-info
 
-.PHONY: help demo test test-slow export check run bench hooks lab clean
+.PHONY: help demo test test-slow export check run docs preview bench hooks lab clean

@@ -51,22 +51,11 @@ class Picture(widgets.Image):
 @inference
 def _prior_draws(model, n=2000):
     "Latents of all levels from the prior, bottom level first: n x latents each"
-    res = [model.prior.sample(n)]
-    for l in reversed(range(len(model.latent_dims)-1)): res.insert(0, model.prior_of(l, res[0]).sample())
-    return res
+    return model.latents_below(model.prior.sample(n), len(model.latent_dims)-1)
 
 def _ranges(z):
     "Lowest and highest of draws n x d, without the farthest: d x 2"
     return torch.stack([z.quantile(q, 0) for q in (.002, .998)], 1).cpu()
-
-@inference
-def _predicted(model, z, level, temperature=0.):
-    "Latents of `level` and all below it, drawn given `z` of `level`, or their means: bottom level first"
-    res = [z]
-    for l in reversed(range(level)):
-        p = model.prior_of(l, res[0])
-        res.insert(0, p.mean + temperature*p.stddev*torch.randn_like(p.mean))
-    return res
 
 @inference
 def _pictured(model, z):
@@ -82,7 +71,7 @@ def _influence(model, start, level, ranges):
     "How far the picture moves with each latent of a level: d"
     z = start[level].repeat(2*len(ranges), 1)
     for i,ends in enumerate(ranges): z[2*i:2*i+2,i] = ends.to(z.device)
-    x = _pictured(model, _predicted(model, z, level)[0])
+    x = _pictured(model, model.latents_below(z, level, 0.)[0])
     return (x[::2]-x[1::2]).abs().flatten(1).mean(1)
 
 # %% ../../nbs/analyse/07_explore.ipynb #f0dd94d0
@@ -253,7 +242,7 @@ def use(self:Explorer,
         torch.manual_seed(0)
         draws = _prior_draws(model)
     self.ranges,levels = [_ranges(o) for o in draws],range(len(model.latent_dims))
-    self.start = _predicted(model, draws[-1].median(0, keepdim=True).values, levels[-1])
+    self.start = model.latents_below(draws[-1].median(0, keepdim=True).values, levels[-1], 0.)
     self.worth = [kl.mean(0) for *_,kl in _codes(model, self.images)] if images is not None else [_influence(model, self.start, l, self.ranges[l]) for l in levels]
     self.levels,self.samples = [_Sliders(self, l) for l in levels],_Samples(self)
     self.walk,self.encode = (_Walk(self),_Images(self)) if images is not None else (None, None)
@@ -283,7 +272,7 @@ def move(self:Explorer,
 ):
     "Other latents at a level: those above stay, those below follow"
     z = z.to(next(self.model.parameters()).device)
-    self.set_latents([*_predicted(self.model, z, level, temperature), *self.z[level+1:]])
+    self.set_latents([*self.model.latents_below(z, level, temperature), *self.z[level+1:]])
 
 # %% ../../nbs/analyse/07_explore.ipynb #92510b7c
 @patch

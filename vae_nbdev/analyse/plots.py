@@ -117,7 +117,7 @@ def plot_traversal(self:Learner|VAE,
     z = _start(model, x, level).repeat(n, 1)
     z[:,axis] = torch.linspace(start, stop, n)
     fig,ax = _subplots(figsize=(.75*n, 1.4))
-    below = model.latents_below(z.to(next(model.parameters()).device), level, 0.)
+    below = model.latents_below(z.to(next(model.parameters()).device), level, 0.)[0]
     _sheet(ax, _decoded(model, below, self), n, f'Latent {axis}{_of(model, level)} from {start:g} to {stop:g}')
     step = model.image_shape[2]+1
     ax.set_xticks([step*(i+.5) for i in range(n)], [f'{v+0.:.1f}' for v in z[:,axis].round(decimals=1).tolist()])
@@ -129,9 +129,7 @@ def _start(model, x, level):
     "Latents to start from: 1 x latents of `level`"
     device = next(model.parameters()).device
     if x is not None: return model.latent_levels(x[None].to(device))[level][0].mean.cpu()
-    z = torch.zeros(1, model.latent_dims[-1], device=device)
-    for l in reversed(range(level, len(model.latent_dims)-1)): z = model.prior_of(l, z).mean
-    return z.cpu()
+    return model.latents_below(torch.zeros(1, model.latent_dims[-1], device=device), len(model.latent_dims)-1, 0.)[level].cpu()
 
 def _level(model, level):
     "Number of latents of `level`, if there is one"

@@ -145,12 +145,13 @@ def latents_below(self:LadderVAE,
     z:Tensor, # Latents of `level`: n x latent_dims[level]
     level:int, # 0 is the lowest
     temperature:float=1., # Scale of the deviations; 0 takes the means
-) -> Tensor: # n x latent_dims[0]
-    "The lowest latents, drawn from the priors below `level`"
+) -> list: # Latents of the levels from 0 to `level`, bottom level first: `decode` takes the first
+    "`z` and the levels below it, each drawn from its prior given the one above"
+    res = [z]
     for l in reversed(range(level)):
-        p = self.prior_of(l, z)
-        z = p.mean + temperature*p.stddev*torch.randn_like(p.mean)
-    return z
+        p = self.prior_of(l, res[0])
+        res.insert(0, p.mean + temperature*p.stddev*torch.randn_like(p.mean))
+    return res
 
 @patch
 @inference
@@ -159,7 +160,7 @@ def sample_latents(self:LadderVAE,
     temperature:float=1., # Scale of every level's deviation
 ) -> Tensor: # n x latent_dims[0]
     "Lowest latents from the prior, through all levels, for `decode`"
-    return self.latents_below(self.prior.sample(n, temperature), len(self.latent_dims)-1, temperature)
+    return self.latents_below(self.prior.sample(n, temperature), len(self.latent_dims)-1, temperature)[0]
 
 # %% ../../nbs/models/04_ladder.ipynb #b4df70ed
 @patch

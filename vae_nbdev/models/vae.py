@@ -225,9 +225,9 @@ def latents_below(self:VAE,
     z:Tensor, # Latents of `level`
     level:int=0, # There is but one
     temperature:float=1., # Where there are levels below
-) -> Tensor: # What `decode` takes
-    "What `decode` takes, from the latents of a level: `z` itself where there is but one"
-    return z
+) -> list: # Latents of all levels up to this one, bottom level first: `decode` takes the first
+    "`z` and the levels below it: `z` alone, where there is but one"
+    return [z]
 
 # %% ../../nbs/models/03_vae.ipynb #e5971ef8
 @patch
