@@ -16,6 +16,7 @@ from .train.losses import *
 from .train.callbacks import *
 from .train.learner import *
 from .train.checkpoints import *
+from .train.runs import *
 from .analyse.evaluate import *
 from .analyse.plots import *
 from .analyse.levels import *

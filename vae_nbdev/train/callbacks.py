@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['ELBOTerm', 'ActiveUnits', 'elbo_metrics', 'BetaWarmup', 'CyclicalBeta', 'forked_rng', 'SeededValidation',
-           'ELBOHistory', 'FlushDenormals', 'kept_memory']
+           'ELBOHistory', 'FlushDenormals', 'FiniteLoss', 'kept_memory']
 
 # %% ../../nbs/train/01_callbacks.ipynb #84fe210d
-import ctypes, random, sys, torch, warnings, pandas as pd
+import ctypes, math, random, sys, torch, warnings, pandas as pd
 from contextlib import contextmanager
 from fastcore.basics import listify
 from fastai.callback.core import Callback
@@ -189,6 +189,34 @@ class FlushDenormals(Callback):
         for state in getattr(self.opt, 'opt', self.opt).state.values():
             for v in state.values():
                 if isinstance(v, torch.Tensor) and v.device.type=='cpu': torch.hardshrink(v, self.tiny, out=v)
+
+# %% ../../nbs/train/01_callbacks.ipynb #bac218c0
+class FiniteLoss(Callback):
+    "Stop where the loss is no number, with the batch and the term that is to blame"
+    run_valid,every = False,50                                                 # batches between looks, where to look is to wait for a device
+    def before_fit(self): self.run = not hasattr(self.learn, 'lr_finder')      # which wants to see the loss diverge
+    def before_train(self): self.seen = []
+    def after_loss(self):
+        cpu = self.loss.device.type=='cpu'
+        if cpu and math.isfinite(self.loss): return
+        self.seen.append(self._terms())
+        if cpu or len(self.seen)==self.every: self._look(self.iter+1)
+
+    def after_train(self): self._look(self.n_iter)
+
+    def _terms(self):
+        "The loss, the nll and each level's kl"
+        l = self.learn.loss_func
+        return torch.stack([self.loss.detach(), *((l.nll.mean(), *l.kl_levels.mean(0)) if hasattr(l, 'nll') else ())])
+
+    def _look(self, end):
+        "At the batches before `end`"
+        seen,self.seen = self.seen,[]
+        for i,(loss,*terms) in enumerate(torch.stack(seen).tolist() if seen else (), end-len(seen)):
+            if math.isfinite(loss): continue
+            names = ['nll', *(['kl'] if len(terms)==2 else [f'kl_z{l+1}' for l in range(len(terms)-1)])]
+            raise FloatingPointError(f'The loss is {loss} in batch {i} of epoch {self.epoch}: {", ".join(f"{k} is {v:.4g}" for k,v in zip(names, terms))}. '
+                                     'Look at that batch, lower the learning rate, or warm beta up; resume= keeps a run up to its last good checkpoint')
 
 # %% ../../nbs/train/01_callbacks.ipynb #10b9bed4
 _libc = ctypes.CDLL(None) if sys.platform=='linux' else None

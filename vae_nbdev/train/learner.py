@@ -10,7 +10,7 @@ import logging, warnings, torch
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from fastcore.all import L, delegates, listify
-from fastai.callback.core import Callback, TrainEvalCallback, event
+from fastai.callback.core import Callback, CancelEpochException, TrainEvalCallback, event
 from fastai.callback.progress import ProgressCallback
 from fastai.learner import CastToTensor, Learner, Recorder
 from fastai.torch_core import to_detach, to_device
@@ -60,10 +60,10 @@ class DeviceRecorder(Recorder):
         self.lrs.append(self.opt.hypers[-1]['lr'])
 
     def after_train(self):
-        self.bring()
+        self.finish()
         super().after_train()
 
-    def bring(self):
+    def finish(self):
         "Bring the losses to the CPU"
         if len(self.losses)>self.n_here: self.losses[self.n_here:] = torch.stack(self.losses[self.n_here:]).cpu().unbind()
         self.n_here = len(self.losses)
@@ -92,6 +92,7 @@ class VAELearner(Learner):
     "A `Learner` whose networks run in `precision`, and that calls at each event only the callbacks that have something to do there"
     precision = 'fp32'                                                         # or 'bf16'
     _called = None                                                             # event -> callbacks, until these change
+    first_epoch,skip = 0,None                                                  # where a run goes on: the epoch, and what drops the batches of it that were seen
 
     @delegates(Learner.__init__)
     def __init__(self, *args, **kwargs):
@@ -99,13 +100,19 @@ class VAELearner(Learner):
         for old,new in ((Recorder, DeviceRecorder), (ProgressCallback, DeviceProgress)):
             if any(type(cb) is old for cb in self.cbs): self.remove_cb(old); self.add_cb(new())
 
-    @delegates(Learner.fit)
-    def fit(self, *args, **kwargs):
-        "Train; however it ends, memory is given back and the losses are on the CPU"
+    def _do_fit(self):
         try:
-            with kept_memory(next(self.model.parameters()).device): super().fit(*args, **kwargs)
+            with kept_memory(next(self.model.parameters()).device):
+                for self.epoch in range(self.first_epoch, self.n_epoch): self._with_events(self._do_epoch, 'epoch', CancelEpochException)
         finally:
-            for cb in self._grab_cbs(DeviceRecorder): cb.bring()
+            self.first_epoch,self.skip = 0,None
+            for cb in self.cbs:
+                if hasattr(type(cb), 'finish'): cb.finish()                      # however the fit ended
+
+    def all_batches(self):
+        self.n_iter,batches = len(self.dl),enumerate(self.dl)
+        if self.training and self.skip: self.skip(batches)
+        for i,b in batches: self.one_batch(i, b)
 
     @contextmanager
     def no_bar(self):
@@ -202,7 +209,7 @@ def vae_learner(
     loss_func,active = _objective(model, dls, beta, free_bits, free_bits_by, iwae, capacity, tc),ActiveUnits() if levels>1 else None
     precision = _precision(precision, x.device)
     learn = VAELearner(dls, model, loss_func=loss_func, lr=lr, opt_func=opt_func, metrics=elbo_metrics(loss_func, active, levels)+L(metrics),
-                       cbs=[SeededValidation(), ELBOHistory(), FlushDenormals()]+L(active)+L(cbs), **kwargs)
+                       cbs=[SeededValidation(), ELBOHistory(), FlushDenormals(), FiniteLoss()]+L(active)+L(cbs), **kwargs)
     learn.precision = precision
     if type(x) is Tensor: learn.remove_cb(CastToTensor)                        # there are no subclasses to cast
     return learn

@@ -1,0 +1,160 @@
+"Runs that are killed, interrupted, damaged, repeated, or begun twice"
+import contextlib, json, math, os, resource, shutil, signal, subprocess, sys, time, warnings
+from pathlib import Path
+import numpy as np, pytest, torch
+from fastai.callback.core import Callback
+from fastai.torch_core import set_seed
+from vae_nbdev import *
+
+here = Path(__file__).parent
+
+def learner(**kwargs):
+    set_seed(0)
+    dls = image_dls('digits', binarize='threshold', bs=100)
+    return vae_learner(dls, SmallDenseVAE(dls.image_shape, latent_dim=2), **kwargs)
+
+def fit(learn, epochs=2, **kwargs):
+    with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(epochs, 1e-3, **kwargs)
+    return learn
+
+def weights(learn): return torch.cat([p.detach().flatten() for p in learn.model.parameters()])
+
+class FailAt(Callback):
+    "Raises at step `n`"
+    def __init__(self, n, error=RuntimeError('the power is gone')): self.n,self.error = n,error
+    def before_batch(self):
+        if self.training and self.train_iter==self.n: raise self.error
+
+@pytest.fixture
+def broken(tmp_path):
+    "Folder of a run that ended at step 20 of 28"
+    with pytest.raises(RuntimeError, match='power'): fit(learner(), seed=1, cbs=FailAt(20), resume=Checkpoint(tmp_path/'run', every=4))
+    return tmp_path/'run'
+
+@pytest.mark.parametrize('kills', [12, pytest.param(100, marks=pytest.mark.slow)])
+def test_killed_runs_end_as_if_they_had_not_been(kills):
+    r = subprocess.run([sys.executable, here/'killed.py', str(kills), str(kills)], capture_output=True, text=True, env=os.environ | dict(OMP_NUM_THREADS='1', PYTHONPATH=str(here.parent)))
+    res = json.loads(r.stdout.splitlines()[-1])
+    assert res['kills']==kills and res['runs']>=2 and not res['other'] and not res['errors'], (res, r.stderr)
+
+def test_goes_on_to_the_same_weights(broken):
+    whole,learn = fit(learner(), seed=1),fit(learner(), seed=1, resume=broken)
+    assert torch.equal(weights(learn), weights(whole)) and learn.recorder.values==whole.recorder.values and learn.recorder.lrs==whole.recorder.lrs
+    assert torch.equal(learn.model.decode(torch.ones(1,2)), load_vae(broken).decode(torch.ones(1,2)))
+    assert len(list(broken.glob('checkpoint-*')))==2 and not list(broken.glob('.*tmp'))
+
+def test_damaged_checkpoints(broken, recwarn):
+    new,old = sorted(broken.glob('checkpoint-*'), reverse=True)
+    data = bytearray(new.read_bytes()); data[len(data)//2] ^= 4; new.write_bytes(data)
+    learn = fit(learner(), seed=1, resume=broken)
+    assert any('damaged' in str(w.message) and 'before it' in str(w.message) for w in recwarn) and torch.equal(weights(learn), weights(fit(learner(), seed=1)))
+    for f in broken.glob('checkpoint-*'): f.write_bytes(f.read_bytes()[:1000])
+    with pytest.warns(), pytest.raises(CheckpointError, match='None of the checkpoints'): fit(learner(), seed=1, resume=broken)
+
+def test_another_run_is_refused(broken):
+    set_seed(0)
+    dls = image_dls('digits', binarize='threshold', bs=100)
+    dls.train.images = dls.train.images.clone(); dls.train.images[3,0,2,2] ^= 1
+    for learn,epochs,words in ((learner(beta=2.), 2, r'loss\.beta was 1.0 and is 2.0'), (learner(), 3, 'epochs was 2 and is 3'), (learner(likelihood='continuous_bernoulli'), 2, 'another run'),
+                               (vae_learner(dls, SmallDenseVAE(dls.image_shape, latent_dim=2)), 2, 'images was'),
+                               (vae_learner(dls, SmallDenseVAE(dls.image_shape, latent_dim=3)), 2, 'another run')):
+        with warnings.catch_warnings(), pytest.raises(CheckpointError, match=words): warnings.simplefilter('ignore'); fit(learn, epochs, resume=broken)
+    assert torch.equal(weights(fit(learner(), seed=1, resume=broken)), weights(fit(learner(), seed=1)))       # nothing was lost by trying
+
+def test_two_runs_in_one_folder(tmp_path):
+    class Second(Callback):
+        def before_train(self):
+            with pytest.raises(CheckpointError, match='in use by another run'): fit(learner(), resume=tmp_path/'run')
+    fit(learner(), cbs=Second(), resume=tmp_path/'run')
+    fit(learner(), resume=tmp_path/'run')                                      # given back
+
+@pytest.mark.parametrize('name', ['Läufe mit β', 'a b/c', 'x'*200])
+def test_names_of_folders(tmp_path, name): assert torch.equal(weights(fit(learner(), 1, seed=1, resume=tmp_path/name)), weights(fit(learner(), 1, seed=1, resume=str(tmp_path/name))))
+
+def test_folders_that_cannot_be(tmp_path):
+    (tmp_path/'file').write_text('x'); (tmp_path/'mine').mkdir(); (tmp_path/'mine'/'thesis.txt').write_text('x')
+    for p,words in ((tmp_path/'file', 'cannot be a folder'), (tmp_path/'file'/'run', 'cannot be a folder'), (tmp_path/'mine', 'other things'), ('/proc/run', 'cannot be a folder'), ('x'*300, 'cannot be a folder')):
+        with pytest.raises(CheckpointError, match=words): fit(learner(), 1, resume=p)
+    assert (tmp_path/'mine'/'thesis.txt').read_text()=='x' and len(list((tmp_path/'mine').iterdir()))<=2
+
+@contextlib.contextmanager
+def small_disk(path, size):
+    "A file system of `size` bytes at `path`; where it may not be mounted, files of that size at most"
+    path.mkdir()
+    if subprocess.run(['mount', '-t', 'tmpfs', '-o', f'size={size}', 'tmpfs', path], capture_output=True).returncode==0:
+        try: yield 'mounted'
+        finally: subprocess.run(['umount', '-l', path], check=True)
+        return
+    before = resource.getrlimit(resource.RLIMIT_FSIZE),signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[0][1]))
+    try: yield 'limited'
+    finally: resource.setrlimit(resource.RLIMIT_FSIZE, before[0]); signal.signal(signal.SIGXFSZ, before[1])
+
+def test_full_disk(tmp_path):
+    learn = learner()
+    size = sum(p.nbytes for p in learn.model.parameters())                     # a checkpoint is three times that
+    class Fill(Callback):
+        "Takes the rest of the disk after the first epoch"
+        def before_train(self):
+            if self.epoch==1 and how=='mounted':
+                with contextlib.suppress(OSError): (tmp_path/'disk'/'big').write_bytes(bytes(20*size))
+            if self.epoch==1 and how=='limited': resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+    with small_disk(tmp_path/'disk', 8*size) as how:
+        with pytest.raises(CheckpointError, match='cannot be written.*what was there before is kept'): fit(learn, 3, seed=1, cbs=Fill(), resume=tmp_path/'disk'/'run')
+        first, = (tmp_path/'disk'/'run').glob('checkpoint-*')
+        assert not list((tmp_path/'disk'/'run').glob('.*.tmp'))
+        shutil.copytree(tmp_path/'disk'/'run', tmp_path/'moved')
+    assert torch.equal(weights(fit(learner(), 3, seed=1, resume=tmp_path/'moved')), weights(fit(learner(), 3, seed=1)))
+
+def test_interrupt_saves_and_says_so(tmp_path, capsys):
+    class Interrupt(Callback):
+        def before_batch(self):
+            if self.training and self.train_iter==17: os.kill(os.getpid(), signal.SIGINT)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt): fit(learner(), seed=1, cbs=Interrupt(), resume=tmp_path/'run')
+    assert 'finishing this step' in (said := capsys.readouterr().out) and 'Saved in' in said and '1 epochs and 4 batches' in said
+    assert signal.getsignal(signal.SIGINT) is before
+    assert torch.equal(weights(fit(learner(), seed=1, resume=tmp_path/'run')), weights(fit(learner(), seed=1)))
+
+def test_second_interrupt_does_not_wait(tmp_path):
+    class Twice(Callback):
+        def before_batch(self):
+            if self.training and self.train_iter==17: os.kill(os.getpid(), signal.SIGINT); os.kill(os.getpid(), signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt): fit(learner(), seed=1, cbs=Twice(), resume=tmp_path/'run')
+    assert torch.equal(weights(fit(learner(), seed=1, resume=tmp_path/'run')), weights(fit(learner(), seed=1)))
+
+def test_diverging_run_keeps_the_last_good_checkpoint(tmp_path):
+    class Spoil(Callback):
+        def before_batch(self):
+            if self.training and self.train_iter==20: self.learn.xb = (self.xb[0]*math.nan,)
+    with pytest.raises(FloatingPointError, match=r'The loss is nan in batch 6 of epoch 1: nll is nan, kl is nan'): fit(learner(), seed=1, cbs=Spoil(), resume=Checkpoint(tmp_path/'run', every=4))
+    assert torch.equal(weights(fit(learner(), seed=1, resume=tmp_path/'run')), weights(fit(learner(), seed=1)))
+    class Explode(Callback):
+        def after_step(self):
+            if self.train_iter==25:
+                with torch.no_grad(): next(self.model.parameters()).fill_(math.inf)
+    with pytest.raises(FloatingPointError): fit(learner(), seed=1, cbs=Explode(), resume=Checkpoint(tmp_path/'two', every=1))
+    assert torch.equal(weights(fit(learner(), seed=1, resume=tmp_path/'two')), weights(fit(learner(), seed=1)))
+
+def test_the_level_to_blame_is_named():
+    dls = image_dls('digits', binarize='threshold', bs=100)
+    learn = vae_learner(dls, DenseLadderVAE(dls.image_shape, latent_dims=(4,2), encoder_widths=((32,),(16,)), decoder_widths=((32,),(16,))))
+    class Spoil(Callback):
+        def after_pred(self):
+            if self.training and self.train_iter==3: self.learn.pred = self.pred[0],self.pred[1]*torch.tensor([1.,math.inf])
+    with pytest.raises(FloatingPointError, match=r'batch 3 of epoch 0: nll is \d+.*, kl_z1 is \d+.*, kl_z2 is inf'): fit(learn, cbs=Spoil())
+
+def test_a_seed_repeats_a_run():
+    a,b,c = fit(learner(), seed=3),fit(learner(), seed=3),fit(learner(), seed=4)
+    assert torch.equal(weights(a), weights(b)) and not torch.equal(weights(a), weights(c)) and a.recorder.values==b.recorder.values
+
+def test_other_fits_and_what_is_in_the_folder(tmp_path):
+    def flat(**kw):
+        learn = learner()
+        with learn.no_bar(), learn.no_logging(): learn.fit_flat_cos(2, 1e-3, **kw)
+        return learn
+    set_seed(5)
+    whole = flat(cbs=Checkpoint(tmp_path/'run'))
+    run = json.loads((tmp_path/'run'/'run.json').read_text())
+    assert {'torch', 'fastai', 'python', 'arguments', 'begun', 'commit'} <= run['environment'].keys() and len(run['run']['images'])==64
+    assert torch.equal(weights(flat(cbs=Checkpoint(tmp_path/'run'))), weights(whole))
