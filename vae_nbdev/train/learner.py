@@ -151,6 +151,8 @@ def _check_fit(dls, model, x):
     "Complain where data, of which `x` is a batch, and model do not belong together"
     if tuple(dls.image_shape)!=model.image_shape:
         raise ValueError(f'The images are {dls.image_shape} and the model is for {model.image_shape}: make it with `dls.image_shape`')
+    if len(x)==1 and any(isinstance(m, torch.nn.modules.batchnorm._BatchNorm) for m in model.modules()):
+        raise ValueError('Batch norm has nothing to compare in a batch of one: choose a larger bs, or batch_norm=False')
     lik = model.likelihood
     if isinstance(lik, BernoulliLikelihood) and not ((x==0)|(x==1)).all():
         warnings.warn("A Bernoulli likelihood is a density of binary images only, and these are grey: its numbers can't be compared. "
