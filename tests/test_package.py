@@ -1,5 +1,6 @@
 "What `from vae_nbdev import *` gives, and that each name is explained."
-import ast, importlib, inspect, json, subprocess, sys
+import ast, importlib, inspect, json, re, subprocess, sys
+from importlib import metadata
 from configparser import ConfigParser
 from pathlib import Path
 import pytest
@@ -89,3 +90,21 @@ def test_benchmark_runs(tmp_path):
     assert all(r['min']>0 and r['ratio']>0 for k,v in res.items() if k!='alone pages' for r in v['rows'].values())
     assert {'Learner', 'bare loop', '+ fused Adam', 'our model in that loop'} <= {*res['training dense 100']['rows']} and len(res['data path']['rows'])==6
     assert 'Learner' in (tmp_path/'tables.md').read_text() and (tmp_path/'bench.png').exists()
+
+cfg = ConfigParser(delimiters=['=']); cfg.read(root/'settings.ini', encoding='utf-8'); cfg = cfg['DEFAULT']
+required = sorted({re.match(r'[\w-]+', r)[0] for k in cfg if k.endswith('requirements') for r in cfg[k].split()})
+rows = [[c.strip() for c in l.strip('|\n').split('|')] for l in (root/'CONTRIBUTING.md').read_text().splitlines() if l.startswith('| ')]
+table = {name: row for row in rows if len(row)>=3 for name in re.sub(r'\*\w+\* ', '', row[0]).split(', ')}
+
+@pytest.mark.parametrize('name', required)
+def test_every_dependency_has_a_reason_and_its_licence(name):
+    _,licence,reason = table[name][:3]
+    assert len(reason)>10
+    try: meta = metadata.metadata(name)
+    except metadata.PackageNotFoundError: return                              # an extra that is not installed
+    said = ' '.join([meta.get('License-Expression') or '', (meta.get('License') or '')[:200], *(c for c in meta.get_all('Classifier') or [] if c.startswith('License'))])
+    assert licence in said or licence=='PSF' and 'Python Software Foundation' in said, f'{name} says {said[:200]!r}'
+
+def test_pinned_set_holds_every_dependency():
+    pinned = {re.match(r'[\w.-]+', l)[0].lower().replace('_', '-') for l in (root/'constraints.txt').read_text().splitlines() if '==' in l}
+    assert set(required)-pinned <= {'kagglehub', 'umap-learn', 'torchmetrics', 'torch-fidelity'}

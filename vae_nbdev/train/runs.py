@@ -90,7 +90,7 @@ def _plain(o):
     "What an object holds that a checkpoint can keep"
     res = {}
     for k,v in vars(o).items():
-        if k in ('learn', 'start_epoch', 'training') or k[0]=='_': continue    # `start_epoch` is the time of day
+        if k in ('learn', 'training', 'start_epoch', 'log') or k[0]=='_': continue   # the last two are times of day
         try: _pack(v := _plain(v) if isinstance(v, Metric) else v, [])
         except TypeError: continue
         res[k] = v
