@@ -277,19 +277,21 @@ def _run_cbs(learn, cbs, resume, seed):
 def fit(self:VAELearner,
     n_epoch:int, # Epochs of the whole run
     lr:float=None, # Learning rate; None is that of the learner
+    wd:float=None, # Weight decay; None is that of the learner
     cbs=None, # More callbacks for this fit
     resume:str|Path|Checkpoint=None, # Folder that keeps the run: go on from what is there, or begin
     seed:int=None, # Of all that is random in training, for a run that repeats on this machine
     **kwargs
 ):
     "Train for `n_epoch` epochs"
-    Learner.fit(self, n_epoch, lr, cbs=_run_cbs(self, cbs, resume, seed), **kwargs)
+    Learner.fit(self, n_epoch, lr, wd, cbs=_run_cbs(self, cbs, resume, seed), **kwargs)
 
 @patch
 @delegates(Learner.fit_one_cycle)
 def fit_one_cycle(self:VAELearner,
     n_epoch:int, # Epochs of the whole run
     lr_max:float=None, # Highest learning rate; None is that of the learner
+    *,
     cbs=None, # More callbacks for this fit
     resume:str|Path|Checkpoint=None, # Folder that keeps the run: go on from what is there, or begin
     seed:int=None, # Of all that is random in training, for a run that repeats on this machine
