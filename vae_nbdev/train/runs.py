@@ -103,9 +103,9 @@ def _set_plain(o, state):
 
 # %% ../../nbs/train/04_runs.ipynb #17df0372
 def _checksum(x, most=2**30):
-    "Of an array of images; of at most `most` bytes of it, spread out"
-    h,rows = hashlib.sha256(str(tuple(x.shape)).encode()),max(1, most//max(1, x[:1].nbytes))
-    for i in range(0, len(x), max(1, 4096*len(x)//min(rows, len(x)))): h.update(np.ascontiguousarray(x[i:i+4096].cpu().numpy()))
+    "Of an array of images; where it is larger than `most` bytes, of parts that are spread over it"
+    h,n = hashlib.sha256(str(tuple(x.shape)).encode()),1024
+    for i in range(0, len(x), n*max(1, x.nbytes//most)): h.update(x[i:i+n].contiguous().cpu().numpy())
     return h.hexdigest()
 
 def _sampled(f):
