@@ -6,7 +6,8 @@
 __all__ = ['UnsafePickleError', 'DatasetError', 'Images', 'safe_unpickle', 'as_images', 'read_images', 'write_images']
 
 # %% ../../nbs/data/00_pickles.ipynb #bfdf6050
-import base64, gzip, html, io, math, operator, os, pickle, re, secrets, warnings, zipfile
+import base64, gzip, html, io, math, operator, os, pickle, re, reprlib, secrets, warnings, zipfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 import matplotlib.pyplot as plt, numpy as np, torch
@@ -20,7 +21,9 @@ class UnsafePickleError(Exception): "The pickle holds something other than numpy
 class DatasetError(ValueError): "What was read is no data set of images: the message names file, key and what was expected"
 
 # %% ../../nbs/data/00_pickles.ipynb #c41e9877
-def _at(name, *keys): return name + (':' + ''.join(f' `{k}`' for k in keys) if keys else '')
+def _brief(o): return o[:60] if isinstance(o, str) else reprlib.repr(o)[:60]
+
+def _at(name, *keys): return name + (':' + ''.join(f' `{_brief(k)}`' for k in keys) if keys else '')
 
 # %% ../../nbs/data/00_pickles.ipynb #9111870d
 _splits = 'train', 'test', 'valid'
@@ -87,7 +90,7 @@ def _check_labels(images, split):
 def _check_vocab(images, top):
     if images.vocab is None: return [str(i) for i in range(top+1)]
     if not (isinstance(images.vocab, list) and all(isinstance(o, str) for o in images.vocab)):
-        raise DatasetError(f'{_at(images.name, "vocab")} is {str(images.vocab)[:60]}; expected a list of strings, a name for each class')
+        raise DatasetError(f'{_at(images.name, "vocab")} is {_brief(images.vocab)}; expected a list of strings, a name for each class')
     if len(images.vocab)<=top:
         raise DatasetError(f'{_at(images.name, "vocab")} has {len(images.vocab)} names; expected at least {top+1}, as labels go up to {top}')
     return images.vocab
@@ -149,33 +152,38 @@ _number_or_text = re.compile(r'[<>=|]?(\?|b1|[iu][1248]|f[248]|[SU]\d+)')
 
 class _Dtype:
     "Stands for a dtype in the stream"
-    def __init__(self, code, *flags): self.code,self.order,self.fields = code,'|',None
+    __slots__ = 'code','order','fields'
+    def __init__(self, code, *flags): self.code,self.order,self.fields = _brief(code),'|',None
     def __setstate__(self, state): self.order,self.fields = state[1],state[2:5] # version, order, subarray, names, fields, ...
 
-    def get(self, at):
+    def get(self, at, seen=None):
         "The dtype, when it is of numbers or text"
-        if any(self.fields or ()) or not _number_or_text.fullmatch(str(self.code)):
-            what = 'Python objects' if str(self.code).strip('<>=|')[:1]=='O' else f'type {self.code}'
+        if any(self.fields or ()) or not _number_or_text.fullmatch(self.code):
+            what = 'Python objects' if self.code.strip('<>=|')[:1]=='O' else f'type {self.code}'
             raise DatasetError(f'{at} is an array of {what}; expected an array of numbers')
         return np.dtype(self.code).newbyteorder(self.order)
 
 # %% ../../nbs/data/00_pickles.ipynb #32072065
 class _Array:
     "Stands for an array in the stream"
+    __slots__ = 'data','dtype','shape','order','axes'
     def __init__(self, data=None, dtype=None, shape=(), order='C', axes=None):
         self.data,self.dtype,self.shape,self.order,self.axes = data,dtype,shape,order,axes
 
     def __setstate__(self, state): # (version,) shape, dtype, whether in Fortran order, bytes
-        *_,self.shape,self.dtype,fortran,self.data = state
+        self.shape,self.dtype,fortran,self.data = state[-4:]
         self.order = 'F' if fortran else 'C'
 
-    def get(self, at):
+    def get(self, at, seen):
         "The array, a read-only view of the bytes of the stream; a number when it has no axes"
         if not isinstance(self.dtype, _Dtype): raise DatasetError(f'{at} is an array without a dtype; expected an array of numbers')
-        dtype = self.dtype.get(at)
-        data = self.data.encode('latin1') if isinstance(self.data, str) else self.data
+        dtype,data = self.dtype.get(at),self.data
+        if isinstance(data, str): # encoded once, however many arrays share it
+            if id(data) not in seen: seen[id(data)] = data.encode('latin1')
+            data = seen[id(data)]
         if not isinstance(data, (bytes,bytearray)): raise DatasetError(f'{at} is an array without its bytes; expected an array of numbers')
-        shape = [operator.index(n) for n in self.shape]
+        shape = [operator.index(n) for n in self.shape[:65]]
+        if len(shape)>64 or not all(0<=n<2**63 for n in shape): raise DatasetError(f'{at} claims a shape that no array has; expected an array of numbers')
         if math.prod(shape)*dtype.itemsize != len(data):
             raise DatasetError(f'{at} has {len(data):,} bytes; expected {_by(shape)} of {dtype}')
         res = np.ndarray(shape, dtype, data, order='C' if self.axes else self.order)
@@ -184,16 +192,21 @@ class _Array:
 # %% ../../nbs/data/00_pickles.ipynb #54bb913b
 class _Admitted:
     "What the stream gets for a name: it can be called, and that is all"
-    __slots__ = 'name','make'
-    def __init__(self, name, make): self.name,self.make = name,make
-    def __call__(self, *args): return self.make(*args)
+    __slots__ = 'name','make','spend'
+    def __init__(self, name, make, spend): self.name,self.make,self.spend = name,make,spend
     def __setstate__(self, state): raise UnsafePickleError(f'a change of {self.name}')
 
+    def __call__(self, *args):
+        self.spend(sum(len(o)*(200 if isinstance(o, _containers) else 1) for o in args if isinstance(o, (str,*_containers))))
+        return self.make(*args)
+
 # %% ../../nbs/data/00_pickles.ipynb #720f8ebc
+_containers = dict,list,tuple,set,frozenset
+
 def _ndarray(*args): raise UnsafePickleError('a call of numpy.ndarray')
 
 def _reconstruct(cls, *args):
-    if getattr(cls, 'make', None) is not _ndarray: raise UnsafePickleError(f'an array of class {getattr(cls, "name", str(cls)[:60])}')
+    if getattr(cls, 'make', None) is not _ndarray: raise UnsafePickleError(f'an array of class {getattr(cls, "name", _brief(cls))}')
     return _Array()
 
 def _scalar(dtype, data=''): return _Array(data, dtype)
@@ -201,29 +214,94 @@ def _scalar(dtype, data=''): return _Array(data, dtype)
 def _frombuffer(data, dtype, shape, order, axes=None): return _Array(data, dtype, shape, order, axes)
 
 def _encode(text, encoding='latin1'):
-    if encoding not in ('latin1','latin-1'): raise UnsafePickleError(f'_codecs.encode to {encoding!r}')
+    if encoding not in ('latin1','latin-1'): raise UnsafePickleError(f'_codecs.encode to {_brief(encoding)}')
     return text.encode('latin1')
 
 def _empty_bytes(): return b''
 
+# %% ../../nbs/data/00_pickles.ipynb #75a2e223
+def _keys_of(items):
+    "`items` when they are quickly hashed"
+    for k in items:
+        for o in k if isinstance(k, tuple) and len(k)<=8 else (k,):
+            if not isinstance(o, (str,bytes,int,float,type(None),_Array,_Dtype,_Admitted)):
+                raise DatasetError(f'a {type(o).__name__} as a key, or in one; expected text and numbers as keys')
+    return items
+
+def _listed(items):
+    if not isinstance(items, _containers): raise DatasetError(f'a {type(items).__name__} in the place of a list')
+    return list(items)
+
+def _set(items=()):       return set(_keys_of(_listed(items)))
+def _frozenset(items=()): return frozenset(_set(items))
+def _dict(pairs=()):
+    pairs = [(k,v) for k,v in _listed(pairs)]
+    return dict(zip(_keys_of([k for k,_ in pairs]), (v for _,v in pairs)))
+
 # %% ../../nbs/data/00_pickles.ipynb #3c2f9fb0
-_admitted = {'numpy.ndarray': _ndarray, 'numpy.dtype': _Dtype, '_codecs.encode': _encode, 'collections.OrderedDict': dict}
+_admitted = {'numpy.ndarray': _ndarray, 'numpy.dtype': _Dtype, '_codecs.encode': _encode, 'collections.OrderedDict': _dict}
 for _core in 'numpy.core','numpy._core': # numpy 1, numpy 2
     _admitted |= {f'{_core}.multiarray._reconstruct': _reconstruct, f'{_core}.multiarray.scalar': _scalar,
                   f'{_core}.numeric._frombuffer': _frombuffer}
 for _builtins in 'builtins','__builtin__': # Python 3, Python 2
-    _admitted |= {f'{_builtins}.set': set, f'{_builtins}.frozenset': frozenset, f'{_builtins}.bytes': _empty_bytes}
+    _admitted |= {f'{_builtins}.set': _set, f'{_builtins}.frozenset': _frozenset, f'{_builtins}.bytes': _empty_bytes}
 
 # %% ../../nbs/data/00_pickles.ipynb #c267b395
+def _too_large(name, max_bytes):
+    return DatasetError(f'{name} would take more than {max_bytes:,} bytes of memory; where you trust it, give a larger `max_bytes`, '
+                        'or leave it on the disk, mapped=True (.npy or uncompressed .npz)')
+
+class _Counted:
+    "A binary file of which `max_bytes` can be spent"
+    def __init__(self, file, name, max_bytes): self.file,self.name,self.left,self.max_bytes = file,name,max_bytes,max_bytes
+
+    def spend(self, n):
+        if n>self.left: raise _too_large(self.name, self.max_bytes)
+        self.left -= n
+
+    def read(self, n):
+        "`n` bytes, or as many as there are; in pieces, so that no more than these are reserved"
+        self.spend(n)
+        if n<=2**20: return self.file.read(n)
+        pieces = []
+        while n and (o := self.file.read(min(n, 2**20))): pieces.append(o); n -= len(o)
+        return b''.join(pieces)
+
+    def readline(self):
+        line = self.file.readline(self.left+1)
+        self.spend(len(line))
+        return line
+
+# %% ../../nbs/data/00_pickles.ipynb #9ae17b58
+_small  = {getattr(pickle, o)[0] for o in ('INT','BININT','BININT1','BININT2','FLOAT','BINFLOAT','NONE','NEWTRUE','NEWFALSE',
+                                          'GET','BINGET','LONG_BINGET','APPEND','POP','DUP')}
+_hashed = {pickle.SETITEM[0]: slice(-2,-1), pickle.SETITEMS[0]: slice(None,None,2), pickle.DICT[0]: slice(None,None,2), # where on the stack the keys are
+           pickle.ADDITEMS[0]: slice(None), pickle.FROZENSET[0]: slice(None)}
+
+def _counted(code, run):
+    "The instruction `run`, which spends about what its result takes in memory, and looks at keys before they are hashed"
+    cost,keys = 40 if code in _small else 600 if code==pickle.EMPTY_SET[0] else 256, _hashed.get(code)
+    def _run(self):
+        self.spend(cost)
+        if keys: self.spend(200*len(_keys_of(self.stack[keys])))
+        run(self)
+    return _run
+
+# %% ../../nbs/data/00_pickles.ipynb #e7f1ec41
 class _Unpickler(pickle._Unpickler):
     dispatch = {**pickle._Unpickler.dispatch, pickle.BYTEARRAY8[0]: pickle._Unpickler.load_binbytes8} # reserves only what is there
+    dispatch = {code: _counted(code, run) for code,run in dispatch.items()}
+
+    def __init__(self, file):
+        super().__init__(file, encoding='latin1')
+        self.spend = file.spend
 
     def find_class(self, module, name):
         name = f'{module}.{name}'
-        if name not in _admitted: raise UnsafePickleError(name)
-        return _Admitted(name, _admitted[name])
+        if name not in _admitted: raise UnsafePickleError(name[:200])
+        return _Admitted(name, _admitted[name], self.spend)
 
-    def persistent_load(self, pid): raise UnsafePickleError(f'a reference to something outside it ({str(pid)[:60]!r})')
+    def persistent_load(self, pid): raise UnsafePickleError(f'a reference to something outside it ({_brief(pid)})')
 
     def get_extension(self, code): raise UnsafePickleError(f'extension code {code}')
 
@@ -231,38 +309,57 @@ class _Unpickler(pickle._Unpickler):
 def _plain(o, name, keys=(), seen=None):
     "`o` with arrays in the place of stand-ins; `name` and `keys` say where it lies"
     seen = {} if seen is None else seen
-    if isinstance(o, (_Array,_Dtype)): return o.get(_at(name, *keys))
     if isinstance(o, _Admitted): raise UnsafePickleError(o.name)
-    if not isinstance(o, (dict,list,tuple,set,frozenset)): return o
+    if isinstance(o, int) and o.bit_length()>2000: raise DatasetError(f'{_at(name, *keys)} is a number of {o.bit_length():,} bits; expected one that an array can hold')
+    if not isinstance(o, (*_containers,_Array,_Dtype)): return o
     if id(o) not in seen:
-        if isinstance(o, dict): seen[id(o)] = {_plain(k, name, keys, seen): _plain(v, name, (*keys,k), seen) for k,v in o.items()}
-        else:                   seen[id(o)] = type(o)([_plain(v, name, keys, seen) for v in o])
+        if   isinstance(o, (_Array,_Dtype)): seen[id(o)] = o.get(_at(name, *keys), seen)
+        elif isinstance(o, dict): seen[id(o)] = {_plain(k, name, keys, seen): _plain(v, name, (*keys,k), seen) for k,v in o.items()}
+        else:                     seen[id(o)] = type(o)([_plain(v, name, keys, seen) for v in o])
     return seen[id(o)]
 
 # %% ../../nbs/data/00_pickles.ipynb #682f9afa
+@contextmanager
+def _reading(at, expected):
+    "What goes wrong here is told as an error of the file"
+    try: yield
+    except (DatasetError,UnsafePickleError): raise
+    except MemoryError:      raise MemoryError(f'{at} does not fit in memory: leave it on the disk, mapped=True (.npy or uncompressed .npz)') from None
+    except RecursionError:   raise DatasetError(f'{at} is nested too deeply; expected {expected}') from None
+    except Exception as e:   raise DatasetError(f'{at} is truncated or damaged ({type(e).__name__}: {str(e)[:80]}); expected {expected}') from None
+
 def safe_unpickle(file, # an open binary file, or bytes
+                  max_bytes=2**32, # memory that it may take, about
                  ):
     "The arrays, containers, strings and numbers of a pickle; raises `UnsafePickleError` where it holds anything else"
     if isinstance(file, (bytes,bytearray)): file = io.BytesIO(file)
     name = Path(str(getattr(file, 'name', 'the pickle'))).name
-    try:
-        res = _plain(_Unpickler(file, encoding='latin1').load(), name)
+    with _reading(name, 'a whole pickle'):
+        try: res = _plain(_Unpickler(_Counted(file, name, max_bytes)).load(), name)
+        except UnsafePickleError as e:
+            raise UnsafePickleError(f'{name} holds {e}, which is no numpy array or plain container; nothing of it was run. '
+                                    'Expected arrays, dicts, lists, strings and numbers (save a tensor as `x.numpy()`).') from None
         file.read(1) # what ends here, gzip compares with its checksum
         return res
-    except UnsafePickleError as e:
-        raise UnsafePickleError(f'{name} holds {e}, which is no numpy array or plain container; nothing of it was run. '
-                                'Expected arrays, dicts, lists, strings and numbers (save a tensor as `x.numpy()`).') from None
-    except DatasetError: raise
-    except Exception as e: raise DatasetError(f'{name} is truncated or damaged ({repr(e)[:80]}); expected a whole pickle') from None
 
 # %% ../../nbs/data/00_pickles.ipynb #7b976b48
-def _numbers(x, at):
+def _unfolded(x, at, depth=0, seen=None):
+    "Bytes of nested lists as an array: a list that is in many places counts each time"
+    seen = {} if seen is None else seen
+    if isinstance(x, (str,bytes)): raise DatasetError(f'{at} is a list with text in it; expected an array of numbers')
+    if not isinstance(x, (list,tuple)): return getattr(x, 'nbytes', 8)
+    if depth>8: raise DatasetError(f'{at} is a list of lists more than 8 deep; expected an array of numbers')
+    if id(x) not in seen: seen[id(x)] = sum(_unfolded(o, at, depth+1, seen) for o in x)
+    return seen[id(x)]
+
+def _numbers(x, at, max_bytes=2**32):
     "`x` as a numpy array of numbers"
     if isinstance(x, torch.Tensor): x = x.detach().cpu().numpy()
+    if isinstance(x, (list,tuple)) and _unfolded(x, at)>max_bytes: raise _too_large(at, max_bytes)
     try: x = np.asarray(x)
     except ValueError: raise DatasetError(f'{at} is a list of parts of different lengths; expected an array of numbers') from None
     if x.dtype.kind not in 'biuf':
-        what = 'Python objects' if x.dtype.kind=='O' else f'type {x.dtype}'
+        what = 'Python objects' if x.dtype.kind=='O' else f'type {_brief(str(x.dtype))}'
         raise DatasetError(f'{at} is an array of {what}; expected an array of numbers')
     return x
 
@@ -299,9 +396,9 @@ def _nchw(x, at):
     return x.transpose(0,3,1,2) if x.shape[3] in (1,3) else x
 
 # %% ../../nbs/data/00_pickles.ipynb #ba9dead8
-def _tensors(arrays, name):
+def _tensors(arrays, name, max_bytes=2**32):
     "A dict of arrays of images as a dict of tensors, N x C x H x W, uint8"
-    arrays = {k: _numbers(x, _at(name,k)) for k,x in arrays.items()}
+    arrays = {k: _numbers(x, _at(name,k), max_bytes) for k,x in arrays.items()}
     mask = max((x.max() for x in arrays.values() if x.dtype.kind in 'iu' and x.size), default=0)==1
     return {k: torch.from_numpy(np.array(_bytes(_nchw(x, _at(name,k)), _at(name,k), mask), order='C')) for k,x in arrays.items()}
 
@@ -318,11 +415,12 @@ def _map_tensors(arrays, name):
     return res
 
 # %% ../../nbs/data/00_pickles.ipynb #877fe95a
-def _labels(y, at):
-    "`y` as class numbers, int64"
-    y = _numbers(y, at)
+def _labels(y, at, n=None, max_bytes=2**32):
+    "`y` as class numbers, int64, one for each of `n` images"
+    y = _numbers(y, at, max_bytes)
+    if n is not None and y.ndim and len(y)!=n: raise DatasetError(f'{at} has length {len(y):,}; expected {n:,}, one for each image')
     if y.ndim==2 and y.shape[1]==1: y = y[:,0]
-    if y.ndim==2 and np.isin(y, (0,1)).all() and (y.sum(1)==1).all(): y = y.argmax(1)
+    if y.ndim==2 and ((y==0)|(y==1)).all() and (y.sum(1)==1).all(): y = y.argmax(1)
     if y.ndim!=1 or not ((y==np.floor(y)) & (np.abs(y)<2**31)).all(): # neither holds for NaN
         raise DatasetError(f'{at} is {_by(y.shape) or "a single number"} of {y.dtype}; expected class numbers (N), or one-hot rows (N x K)')
     return torch.from_numpy(y.astype(np.int64))
@@ -330,9 +428,9 @@ def _labels(y, at):
 # %% ../../nbs/data/00_pickles.ipynb #fefc521d
 def _vocab(v, at):
     "`v` as a list of str"
-    if not isinstance(v, (list,tuple,np.ndarray)) or not all(isinstance(o, (str,bytes)) for o in v):
-        raise DatasetError(f'{at} is {str(v)[:60]}; expected a list of strings, a name for each class')
-    return [o.decode() if isinstance(o, bytes) else str(o) for o in v]
+    if not (isinstance(v, (list,tuple)) or isinstance(v, np.ndarray) and v.ndim==1) or len(v)>2**16 or not all(isinstance(o, (str,bytes)) and len(o)<=1000 for o in v):
+        raise DatasetError(f'{at} is {_brief(v)}; expected a list of strings, a name for each class')
+    return [o.decode(errors='replace') if isinstance(o, bytes) else str(o) for o in v]
 
 # %% ../../nbs/data/00_pickles.ipynb #c0ea9ad2
 _keys = [f'{s}_{what}' for s in _splits for what in ('images','labels')] + ['vocab', 'label_names']
@@ -342,6 +440,7 @@ def as_images(data,          # a dict of arrays, with `train_images` and `test_i
               test_pct=.05,  # part of a single array that becomes the test split
               seed=42,       # of that split
               mapped=False,  # are images `np.memmap`s of uint8, to be left on the disk?
+              max_bytes=2**32, # that lists may take as arrays
              ):
     "`Images` from arrays of any usual layout and type; raises `DatasetError` where they are none"
     if isinstance(data, (np.ndarray,torch.Tensor)): return _split(data, name, test_pct, seed, mapped)
@@ -351,12 +450,13 @@ def as_images(data,          # a dict of arrays, with `train_images` and `test_i
     given = {k: data[k] for k in _keys if data.get(k) is not None}
     for k in 'train_images','test_images':
         if k not in given:
-            found = ', '.join(str(o) for o in list(data)[:12]) or 'no key at all'
+            found = ', '.join(map(_brief, list(data)[:12])) or 'no key at all'
             raise DatasetError(f'{_at(name,k)} is missing; found {found}; expected train_images, test_images and, optionally, '
                                'train_labels, test_labels, valid_images, valid_labels, vocab')
     images = {k: v for k,v in given.items() if k.endswith('_images')}
-    tensors = _map_tensors(images, name) if mapped else _tensors(images, name)
-    labels = {k: _labels(v, _at(name,k)) for k,v in given.items() if k.endswith('_labels')}
+    tensors = _map_tensors(images, name) if mapped else _tensors(images, name, max_bytes)
+    n = {k.replace('images', 'labels'): len(x) for k,x in tensors.items()}
+    labels = {k: _labels(v, _at(name,k), n.get(k), max_bytes) for k,v in given.items() if k.endswith('_labels')}
     vocab = next((_vocab(given[k], _at(name,k)) for k in ('vocab','label_names') if k in given), None)
     return Images(**tensors, **labels, vocab=vocab, name=name, mapped=mapped)
 
@@ -376,40 +476,56 @@ def _suffix(path):
     return res
 
 # %% ../../nbs/data/00_pickles.ipynb #0b445916
-def _member(z, key, name):
-    "One array of an .npz file"
-    try: return z[key]
-    except MemoryError: raise MemoryError(f'{_at(name,key)} does not fit in memory: leave it on the disk, mapped=True') from None
-    except Exception as e:
-        what = 'is an array of Python objects' if 'Object arrays' in str(e) else f'is truncated or damaged ({e})'
-        raise DatasetError(f'{_at(name,key)} {what}; expected an array of numbers') from None
+def _header(f, at, size):
+    "Shape, order and type of the array in .npy format that the next `size` bytes of `f` hold"
+    end = f.tell()+size
+    version = np.lib.format.read_magic(f)
+    shape,fortran,dtype = (np.lib.format.read_array_header_1_0 if version==(1,0) else np.lib.format.read_array_header_2_0)(f)
+    if dtype.hasobject: raise DatasetError(f'{at} is an array of Python objects; expected an array of numbers')
+    left = end-f.tell()
+    if any(type(n) is not int or n<0 for n in shape) or math.prod(shape)*dtype.itemsize>left:
+        raise DatasetError(f'{at} has {left:,} bytes and claims {_by(shape)} of {_brief(str(dtype))}; expected as many bytes as it claims')
+    return shape,fortran,dtype
+
+def _array(f, at, size):
+    "That array: numpy reserves what the header claims, so it is compared with `size` before"
+    start = f.tell()
+    _header(f, at, size)
+    f.seek(start)
+    return np.lib.format.read_array(f, allow_pickle=False)
 
 # %% ../../nbs/data/00_pickles.ipynb #ed72c20e
-def _load(path, suffix):
-    "What `np.load` makes of an .npz or .npy file"
-    try: res = np.load(path, allow_pickle=False)
-    except MemoryError: raise MemoryError(f'{path.name} does not fit in memory: leave it on the disk, mapped=True') from None
-    except Exception as e:
-        what = 'is an array of Python objects' if 'Object arrays' in str(e) else 'is truncated or damaged'
-        raise DatasetError(f'{path.name} {what}; expected a whole {suffix} file of numbers') from None
-    if isinstance(res, np.lib.npyio.NpzFile)!=(suffix=='.npz'): raise DatasetError(f'{path.name} is no {suffix} file, whatever its name says')
-    return res
+def _read_npy(path, max_bytes):
+    size = path.stat().st_size
+    if size>max_bytes: raise _too_large(path.name, max_bytes)
+    with open(path, 'rb') as f: return _array(f, path.name, size)
 
-def _read_npz(path):
-    with _load(path, '.npz') as z:
-        if z.files==['arr_0']: return _member(z, 'arr_0', path.name)
-        return {k: _member(z, k, path.name) if k in _keys else None for k in z.files}
+# %% ../../nbs/data/00_pickles.ipynb #e307225d
+def _members(z, name):
+    "{key: member} of a zip archive; members that are no part of a data set are None"
+    members = {m.filename.removesuffix('.npy'): m for m in z.infolist()}
+    if len(z.infolist())>1000: raise DatasetError(f'{name} has {len(z.infolist()):,} members; expected the arrays of a data set')
+    return members if set(members)=={'arr_0'} else {k: m if k in _keys else None for k,m in members.items()}
+
+def _unpack(z, member, at):
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED): raise DatasetError(f'{at} is compressed in another way than numpy does')
+    with _reading(at, 'an array of numbers'), z.open(member) as f: return _array(f, at, member.file_size)
+
+def _read_npz(path, max_bytes):
+    with zipfile.ZipFile(path) as z:
+        members = _members(z, path.name)
+        if sum(m.file_size for m in members.values() if m)>max_bytes: raise _too_large(path.name, max_bytes)
+        return {k: m and _unpack(z, m, _at(path.name, k)) for k,m in members.items()}
 
 # %% ../../nbs/data/00_pickles.ipynb #a9174000
-def _mapped(path, at, start=0, size=None):
+def _map_npy(path, at, start=0, size=None):
     "The uint8 array in a file, `size` bytes in .npy format from byte `start` on, left on the disk"
     size = path.stat().st_size-start if size is None else size
     with open(path, 'rb') as f:
         f.seek(start)
-        version = np.lib.format.read_magic(f)
-        shape,fortran,dtype = (np.lib.format.read_array_header_1_0 if version==(1,0) else np.lib.format.read_array_header_2_0)(f)
-        if dtype!=np.uint8: raise DatasetError(f'{at} is an array of {dtype}; expected uint8, 0 to 255: others cannot be left on the disk')
-        if not shape or any(type(o) is not int or o<1 for o in shape) or math.prod(shape)!=start+size-f.tell():
+        shape,fortran,dtype = _header(f, at, size)
+        if dtype!=np.uint8: raise DatasetError(f'{at} is an array of {_brief(str(dtype))}; expected uint8, 0 to 255: others cannot be left on the disk')
+        if not math.prod(shape)==start+size-f.tell()>0:
             raise DatasetError(f'{at} has {start+size-f.tell():,} bytes and claims {_by(shape)}; expected as many bytes as it claims')
         return np.memmap(path, dtype, 'r', f.tell(), shape, 'F' if fortran else 'C')
 
@@ -420,40 +536,41 @@ def _member_start(path, member):
         return member.header_offset + 30 + sum(int.from_bytes(f.read(2), 'little') for _ in range(2))
 
 # %% ../../nbs/data/00_pickles.ipynb #d555d7c8
-def _map_file(path, suffix):
-    "What `read_images` reads, with the images left on the disk"
-    if suffix not in ('.npy', '.npz'): raise DatasetError(f'{path.name} cannot be left on the disk; expected .npy, or .npz written without compression')
-    try:
-        if suffix=='.npy': return _mapped(path, path.name)
-        data = {}
-        with zipfile.ZipFile(path) as z, _load(path, suffix) as npz:
-            for member in z.infolist():
-                k = member.filename.removesuffix('.npy')
-                if k not in _keys and k!='arr_0': data[k] = None
-                elif k in ('vocab', 'label_names') or k.endswith('_labels'): data[k] = _member(npz, k, path.name)
-                elif member.compress_type!=zipfile.ZIP_STORED:
-                    raise DatasetError(f'{_at(path.name, k)} is compressed; expected an .npz written by `np.savez`, or by `write_images(..., compress=False)`')
-                else: data[k] = _mapped(path, _at(path.name, k), _member_start(path, member), member.file_size)
-        return data['arr_0'] if set(data)=={'arr_0'} else data
-    except (DatasetError, MemoryError): raise
-    except Exception as e: raise DatasetError(f'{path.name} is truncated or damaged ({repr(e)[:80]}); expected a whole {suffix} file') from None
+def _map_member(z, path, k, member, max_bytes):
+    "Images on the disk; what is small, labels and names, in memory"
+    at = _at(path.name, k)
+    if k in ('vocab', 'label_names') or k.endswith('_labels'):
+        if member.file_size>max_bytes: raise _too_large(at, max_bytes)
+        return _unpack(z, member, at)
+    if member.compress_type!=zipfile.ZIP_STORED:
+        raise DatasetError(f'{at} is compressed; expected an .npz written by `np.savez`, or by `write_images(..., compress=False)`')
+    return _map_npy(path, at, _member_start(path, member), member.file_size)
+
+def _map_npz(path, max_bytes):
+    with zipfile.ZipFile(path) as z: return {k: m and _map_member(z, path, k, m, max_bytes) for k,m in _members(z, path.name).items()}
 
 # %% ../../nbs/data/00_pickles.ipynb #ad42f066
+def _read(path, suffix, mapped, max_bytes):
+    "The arrays in a file"
+    if suffix=='.npy': return _map_npy(path, path.name) if mapped else _read_npy(path, max_bytes)
+    if suffix=='.npz':
+        data = (_map_npz if mapped else _read_npz)(path, max_bytes)
+        return data['arr_0'] if set(data)=={'arr_0'} else data
+    if mapped: raise DatasetError(f'{path.name} cannot be left on the disk; expected .npy, or .npz written without compression')
+    with (gzip.open if suffix=='.pkl.gz' else open)(path, 'rb') as f: return safe_unpickle(f, max_bytes)
+
 def read_images(path,         # file that ends in .npz, .npy, .pkl or .pkl.gz
                 test_pct=.05, # part of a bare array that becomes the test split
                 seed=42,      # of that split
                 mapped=False, # leave the images (uint8, .npy or uncompressed .npz) on the disk, and read what is used
+                max_bytes=2**32, # memory that the data may take, about; more is an error
                ):
     "`Images` from a file; raises `DatasetError` or `UnsafePickleError`, which name file, key and what was expected"
     path = Path(path)
     suffix = _suffix(path)
-    if not path.is_file(): raise FileNotFoundError(f'There is no file {path}')
-    if mapped: data = _map_file(path, suffix)
-    elif suffix=='.npz': data = _read_npz(path)
-    elif suffix=='.npy': data = _load(path, suffix)
-    else:
-        with (gzip.open if suffix=='.pkl.gz' else open)(path, 'rb') as f: data = safe_unpickle(f)
-    return as_images(data, path.name, test_pct, seed, mapped)
+    if not path.is_file(): raise FileNotFoundError(f'There is no file {path}' + (': it is a folder, a pipe or a device' if path.exists() else ''))
+    with _reading(path.name, f'a whole {suffix} file'): data = _read(path, suffix, mapped, max_bytes)
+    return as_images(data, path.name, test_pct, seed, mapped, max_bytes)
 
 # %% ../../nbs/data/00_pickles.ipynb #ed44121c
 def _arrays(images):
