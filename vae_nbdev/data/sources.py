@@ -226,10 +226,10 @@ def _from_torchvision(name, path=None):
     try:
         for o,download in [(o, False) for o in folders] + [(folders[-1], True)]:
             try: return _as_images(*(cls(o, train=t, download=download) for t in (True, False)), name)
-            except (OSError, RuntimeError) as e: error = e     # not there; no network
+            except Exception as e: error = e                   # not there, or damaged; no network
     finally: socket.setdefaulttimeout(timeout)
     where = ' or '.join(f'{o}' if o.is_dir() else f'{o} (no such folder)' for o in folders)
-    raise DatasetError(f'{name} is not in {where}, and its download failed ({" ".join(str(error).split())}). '
+    raise DatasetError(f'{name} is not in {where}, and its download failed ({type(error).__name__}: {" ".join(str(error).split())[:200]}). '
         f'Without a network: {", ".join(_offline)}; or set VAE_NBDEV_DATA to a folder that holds {name}.npz.') from error
 
 # %% ../../nbs/data/01_sources.ipynb #e0ca9b94

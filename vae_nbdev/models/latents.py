@@ -37,7 +37,7 @@ class GaussianLayer(nn.Module):
         self.linear = nn.Linear(n_features, 2*latent_dim)
 
     def forward(self, h:Tensor) -> Distribution: # B x latent_dim
-        with torch.autocast(h.device.type, enabled=False):
+        with torch.autocast('cpu' if h.is_meta else h.device.type, enabled=False): # meta has none
             qm,logvar = self.linear(full_precision(h)).chunk(2, -1)
         return self.dist(qm, .5*soft_bound(logvar))
 

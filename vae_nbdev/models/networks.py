@@ -22,7 +22,7 @@ def he_init(net:nn.Module) -> nn.Module:
 class LatentLinear(nn.Linear):
     "A linear layer that reads latents in full precision, also under autocast"
     def forward(self, z):
-        with torch.autocast(z.device.type, enabled=False): return super().forward(z.to(self.weight.dtype))
+        with torch.autocast('cpu' if z.is_meta else z.device.type, enabled=False): return super().forward(z.to(self.weight.dtype))
 
 # %% ../../nbs/models/02_networks.ipynb #a1169e3d
 def dense_layers(

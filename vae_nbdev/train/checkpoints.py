@@ -6,11 +6,12 @@
 __all__ = ['CheckpointError', 'save_vae', 'load_vae']
 
 # %% ../../nbs/train/03_checkpoints.ipynb #9f36e92e
-import hashlib, importlib, json, os, secrets, sys, warnings, torch, torchvision, fastai
+import hashlib, json, os, secrets, sys, warnings, torch, torchvision, fastai
+from contextlib import contextmanager
 from pathlib import Path
 from fastai.learner import Learner
-from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors, save as save_tensors
+from torch.nn.modules.module import register_module_forward_hook
 from ..models.likelihoods import *
 from ..models.vae import *
 
@@ -60,39 +61,99 @@ def save_vae(
     return path
 
 # %% ../../nbs/train/03_checkpoints.ipynb #c9822aba
+def _content(path, name, limit):
+    "The bytes of a file in the folder `path`"
+    f = path/name
+    if not f.is_file(): raise FileNotFoundError(f'{path} holds no saved model: there is no file {name} in it')
+    if (n := f.stat().st_size)>limit: raise CheckpointError(f'{f} has {n:,} bytes, more than the {limit:,} that are read' + ('; where you trust it, give a larger `max_bytes`' if name==_weights else ''))
+    return f.read_bytes()
+
+def _constant(name):
+    if name=='NaN': raise ValueError('NaN is no argument')
+    return float(name)
+
+def _count(o): return sum(map(_count, o.values() if isinstance(o, dict) else o)) + 1 if isinstance(o, (dict,list)) else 1
+
+def _read_recipe(path):
+    "The recipe in the folder `path`, when it has the form that `save_vae` gives it"
+    f = path/_recipe
+    try: recipe = json.loads(_content(path, _recipe, 2**20), parse_constant=_constant)
+    except CheckpointError: raise
+    except (ValueError, RecursionError) as e: raise CheckpointError(f'{f} is no recipe of a model: {e}') from None
+    form = dict(model=str, arguments=dict, likelihood=dict, sha256=str, prior=(dict,type(None)), data=(dict,type(None)))
+    if not isinstance(recipe, dict) or recipe.get('format')!=1 or not all(isinstance(recipe.get(k), t) for k,t in form.items()): raise CheckpointError(f'{f} is not in the format of save_vae')
+    if _count([recipe[k] for k in ('arguments', 'likelihood')])>10_000: raise CheckpointError(f'{f} has arguments of more than 10,000 parts')
+    return recipe
+
+# %% ../../nbs/train/03_checkpoints.ipynb #7e6e232e
 def _find_class(name):
-    "The model class called `name`"
+    "The model class called `name`, in a module that is imported"
     module,_,cls = name.rpartition('.')
-    try: found = getattr(sys.modules.get(module) or importlib.import_module(module), cls)
-    except (ImportError, AttributeError, ValueError):
-        raise CheckpointError(f'The model is a {name}, which cannot be imported here: define the class, or install or import the module that has it, then load again') from None
-    if not (isinstance(found, type) and issubclass(found, AutoEncoder)): raise CheckpointError(f'{name} is no model of vae_nbdev, so it is not built')
+    found = getattr(sys.modules.get(module), '__dict__', {}).get(cls)
+    if found is None: raise CheckpointError(f'The model is a {name[:100]}, which is not known here, and nothing is imported because a file says so: import the module that defines it first, or define the class, then load again')
+    if not (isinstance(found, type) and issubclass(found, AutoEncoder)): raise CheckpointError(f'{name[:100]} is no model of vae_nbdev, so it is not built')
     return found
 
+# %% ../../nbs/train/03_checkpoints.ipynb #1c6b6395
 def _tuples(o):
     "Lists of `o`, which JSON made of tuples, as tuples"
     return tuple(map(_tuples, o)) if isinstance(o, list) else o
 
+def _build(cls, recipe):
+    "The model of a recipe, as it begins"
+    model = cls(**{k:_tuples(v) for k,v in recipe['arguments'].items()})
+    model.set_likelihood(**recipe['likelihood'])
+    if recipe.get('prior') not in (None, getattr(model, 'prior_recipe', None)): model.set_prior(recipe['prior'])
+    return model
+
+@contextmanager
+def _no_larger(max_bytes):
+    "A context in which no layer may give a tensor of more than `max_bytes`"
+    def check(module, args, out):
+        if isinstance(out, torch.Tensor) and out.nbytes>max_bytes:
+            raise CheckpointError(f'A layer of the model ({type(module).__name__}) gives {out.nbytes:,} bytes for one image, more than max_bytes={max_bytes:,}; where you trust it, give a larger `max_bytes`')
+    hook = register_module_forward_hook(check)
+    try: yield
+    finally: hook.remove()
+
+def _kinds(tensors): return {k: (tuple(v.shape), v.is_floating_point()) for k,v in tensors.items()}
+
+def _check_outline(cls, recipe, weights, max_bytes):
+    "Raise where model and weights do not belong together, before memory is taken for the model"
+    try:
+        with torch.device('meta'), _no_larger(max_bytes): outline = _build(cls, recipe)
+    except CheckpointError: raise
+    except Exception:
+        if cls.__module__.startswith('vae_nbdev.'): raise
+        return                                                     # a class of your own may need more than shapes
+    wanted,found = _kinds(outline.state_dict()),_kinds(weights)
+    for k in wanted.keys() | found.keys():
+        if wanted.get(k)!=found.get(k): raise ValueError(f'{k[:100]} is {_kind(wanted.get(k))} in the model and {_kind(found.get(k))} in the weights')
+
+def _kind(o): return 'missing' if o is None else f'{" x ".join(map(str, o[0])) or "one number"}{"" if o[1] else ", integers"}'
+
+# %% ../../nbs/train/03_checkpoints.ipynb #75c264f4
 def load_vae(
     path:str|Path, # Folder that `save_vae` wrote
     device='cpu', # Where to put the model
+    max_bytes:int=2**32, # Of the file of weights, and of what a layer gives for one image; more is an error
 ) -> AutoEncoder: # In evaluation mode
-    "The model saved in `path`"
+    "The model saved in `path`; raises `CheckpointError` where it is none, or too large"
     path = Path(path).expanduser()
-    try: recipe,weights = json.loads((path/_recipe).read_text()),(path/_weights).read_bytes()
-    except FileNotFoundError as e: raise FileNotFoundError(f'{path} holds no saved model: there is no {Path(e.filename).name} in it') from None
-    except ValueError as e: raise CheckpointError(f'{path/_recipe} is no recipe of a model: {e}') from None
-    if not isinstance(recipe, dict) or recipe.get('format')!=1 or not {'model', 'arguments', 'likelihood'} <= recipe.keys(): raise CheckpointError(f'{path/_recipe} is not in the format of save_vae')
-    if hashlib.sha256(weights).hexdigest()!=recipe.get('sha256'):
+    recipe,data = _read_recipe(path),_content(path, _weights, max_bytes)
+    if hashlib.sha256(data).hexdigest()!=recipe['sha256']:
         raise CheckpointError(f'{path/_weights} is not what the recipe belongs to (another checksum): the save was interrupted, or the file is damaged')
     cls = _find_class(recipe['model'])
+    try: weights = load_tensors(data)
+    except Exception as e: raise CheckpointError(f'{path/_weights} is no safetensors file, or one of unknown types: {e}') from None
     try:
-        model = cls(**{k:_tuples(v) for k,v in recipe['arguments'].items()})
-        model.set_likelihood(**recipe['likelihood'])
-        if recipe.get('prior') not in (None, getattr(model, 'prior_recipe', None)): model.set_prior(recipe['prior'])
-        model.load_state_dict(load_tensors(weights))
-    except (TypeError, ValueError, RuntimeError, SafetensorError) as e:
-        raise CheckpointError(f'{recipe["model"]} is not the class it was when {path} was saved: {e}') from e
+        _check_outline(cls, recipe, weights, max_bytes)
+        model = _build(cls, recipe)
+        model.load_state_dict(weights)
+    except CheckpointError: raise
+    except Exception as e: raise CheckpointError(f'{recipe["model"]} is not the class it was when {path} was saved: {str(e)[:500]}') from e
+    odd = [k for k,v in model.state_dict().items() if not v.isfinite().all()]
+    if odd: warnings.warn(f'{len(odd)} of the weights in {path} hold NaN or infinity, {odd[0]} first: the model will give NaN')
     if (recipe.get('data') or {}).get('whiten'):
         warnings.warn('This model was trained on whitened images and makes whitened images: `Whiten.decode` of loaders made the same way turns them back')
     return model.to(device).eval()
