@@ -225,11 +225,11 @@ def _keys_of(items):
     for k in items:
         for o in k if isinstance(k, tuple) and len(k)<=8 else (k,):
             if not isinstance(o, (str,bytes,int,float,type(None),_Array,_Dtype,_Admitted)):
-                raise DatasetError(f'a {type(o).__name__} as a key, or in one; expected text and numbers as keys')
+                raise UnsafePickleError(f'a {type(o).__name__} as a key, or in one')
     return items
 
 def _listed(items):
-    if not isinstance(items, _containers): raise DatasetError(f'a {type(items).__name__} in the place of a list')
+    if not isinstance(items, _containers): raise UnsafePickleError(f'a set or dict of a {type(items).__name__}')
     return list(items)
 
 def _set(items=()):       return set(_keys_of(_listed(items)))
@@ -478,8 +478,10 @@ def _suffix(path):
 # %% ../../nbs/data/00_pickles.ipynb #0b445916
 def _header(f, at, size):
     "Shape, order and type of the array in .npy format that the next `size` bytes of `f` hold"
-    end = f.tell()+size
-    version = np.lib.format.read_magic(f)
+    end,version,start = f.tell()+size,np.lib.format.read_magic(f),f.tell()
+    n = int.from_bytes(f.read(2 if version==(1,0) else 4), 'little')
+    if version not in ((1,0),(2,0),(3,0)) or n>1000: raise DatasetError(f'{at} has a header of {n:,} bytes in version {version}; expected the short one of an array of numbers')
+    f.seek(start)
     shape,fortran,dtype = (np.lib.format.read_array_header_1_0 if version==(1,0) else np.lib.format.read_array_header_2_0)(f)
     if dtype.hasobject: raise DatasetError(f'{at} is an array of Python objects; expected an array of numbers')
     left = end-f.tell()
@@ -525,7 +527,7 @@ def _map_npy(path, at, start=0, size=None):
         f.seek(start)
         shape,fortran,dtype = _header(f, at, size)
         if dtype!=np.uint8: raise DatasetError(f'{at} is an array of {_brief(str(dtype))}; expected uint8, 0 to 255: others cannot be left on the disk')
-        if not math.prod(shape)==start+size-f.tell()>0:
+        if not shape or not math.prod(shape)==start+size-f.tell()>0:
             raise DatasetError(f'{at} has {start+size-f.tell():,} bytes and claims {_by(shape)}; expected as many bytes as it claims')
         return np.memmap(path, dtype, 'r', f.tell(), shape, 'F' if fortran else 'C')
 
@@ -544,6 +546,7 @@ def _map_member(z, path, k, member, max_bytes):
         return _unpack(z, member, at)
     if member.compress_type!=zipfile.ZIP_STORED:
         raise DatasetError(f'{at} is compressed; expected an .npz written by `np.savez`, or by `write_images(..., compress=False)`')
+    z.open(member).close()                                       # is it there, under its name?
     return _map_npy(path, at, _member_start(path, member), member.file_size)
 
 def _map_npz(path, max_bytes):

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from fastai.learner import Learner
 from safetensors.torch import load as load_tensors, save as save_tensors
-from torch.nn.modules.module import register_module_forward_hook
+from torch.nn.modules.module import register_module_buffer_registration_hook, register_module_forward_hook, register_module_parameter_registration_hook
+from torch.nn.parameter import is_lazy
 from ..models.likelihoods import *
 from ..models.vae import *
 
@@ -82,7 +83,7 @@ def _read_recipe(path):
     except (ValueError, RecursionError) as e: raise CheckpointError(f'{f} is no recipe of a model: {e}') from None
     form = dict(model=str, arguments=dict, likelihood=dict, sha256=str, prior=(dict,type(None)), data=(dict,type(None)))
     if not isinstance(recipe, dict) or recipe.get('format')!=1 or not all(isinstance(recipe.get(k), t) for k,t in form.items()): raise CheckpointError(f'{f} is not in the format of save_vae')
-    if _count([recipe[k] for k in ('arguments', 'likelihood')])>10_000: raise CheckpointError(f'{f} has arguments of more than 10,000 parts')
+    if _count([recipe[k] for k in ('arguments', 'likelihood')])>1000: raise CheckpointError(f'{f} has arguments of more than 1,000 parts')
     return recipe
 
 # %% ../../nbs/train/03_checkpoints.ipynb #7e6e232e
@@ -108,13 +109,20 @@ def _build(cls, recipe):
 
 @contextmanager
 def _no_larger(max_bytes):
-    "A context in which no layer may give a tensor of more than `max_bytes`"
-    def check(module, args, out):
-        if isinstance(out, torch.Tensor) and out.nbytes>max_bytes:
-            raise CheckpointError(f'A layer of the model ({type(module).__name__}) gives {out.nbytes:,} bytes for one image, more than max_bytes={max_bytes:,}; where you trust it, give a larger `max_bytes`')
-    hook = register_module_forward_hook(check)
+    "A context in which all parameters that are made, and what each layer gives, may take `max_bytes`"
+    total = 0
+    def check(n, what):
+        if n>max_bytes: raise CheckpointError(f'{what} {n:,} bytes, more than max_bytes={max_bytes:,}; where you trust it, give a larger `max_bytes`')
+    def made(module, name, o):
+        nonlocal total
+        if o is not None and not is_lazy(o): total += o.nbytes
+        check(total, 'The parameters of the model take')
+    def gave(module, args, out):
+        if isinstance(out, torch.Tensor): check(out.nbytes, f'A layer of the model ({type(module).__name__}) gives, for one image,')
+    hooks = [register_module_parameter_registration_hook(made), register_module_buffer_registration_hook(made), register_module_forward_hook(gave)]
     try: yield
-    finally: hook.remove()
+    finally:
+        for o in hooks: o.remove()
 
 def _kinds(tensors): return {k: (tuple(v.shape), v.is_floating_point()) for k,v in tensors.items()}
 
@@ -136,7 +144,7 @@ def _kind(o): return 'missing' if o is None else f'{" x ".join(map(str, o[0])) o
 def load_vae(
     path:str|Path, # Folder that `save_vae` wrote
     device='cpu', # Where to put the model
-    max_bytes:int=2**32, # Of the file of weights, and of what a layer gives for one image; more is an error
+    max_bytes:int=2**32, # That the weights may have, and each layer gives for one image; more is an error
 ) -> AutoEncoder: # In evaluation mode
     "The model saved in `path`; raises `CheckpointError` where it is none, or too large"
     path = Path(path).expanduser()
