@@ -1,6 +1,6 @@
 """Files that were made to do harm: nothing of them runs, nothing is written, little memory and time is taken, and the error is one of ours.
-`python tests/test_hostile.py` counts the attacks; each runs in a process of limited memory, all in the same one."""
-import faulthandler, gzip, hashlib, inspect, io, itertools, json, math, os, pickle, pickletools, re, resource, shutil, socket, struct, subprocess, sys, time, warnings, zipfile, zlib
+`python tests/test_hostile.py` counts the attacks, which run one after the other in a process of limited memory. VAE_NBDEV_EXAMPLES is how many files of a kind are changed at random."""
+import faulthandler, gzip, hashlib, inspect, io, itertools, json, math, os, pickle, pickletools, re, shutil, socket, struct, subprocess, sys, time, warnings, zipfile, zlib
 from collections import Counter, namedtuple
 from pathlib import Path
 import numpy as np, pytest, torch
@@ -300,15 +300,16 @@ def idx(x, ty=8, shape=None, nd=None):
     shape = x.shape if shape is None else shape
     return bytes([0, 0, ty, len(shape) if nd is None else nd]) + b''.join(struct.pack('>I', n) for n in shape) + x.tobytes()
 
+def raw_mnist(**bad):
+    parts = dict(images=('idx3', idx(x8[:9])), labels=('idx1', idx(y8[:9].astype(np.uint8))))
+    return {f'MNIST/raw/{s}-{k}-{i}-ubyte': bad.get(k, v) for s in ('train','t10k') for k,(i,v) in parts.items()}
+
 def mnists(canary):
-    def raw(**bad):
-        whole = {f'{s}-{k}-ubyte': idx(x) for s in ('train','t10k') for k,x in (('images-idx3', x8[:9]), ('labels-idx1', y8[:9].astype(np.uint8)))}
-        return {f'MNIST/raw/{k}': bad.get('images', v) if 'images' in k else bad.get('labels', v) for k,v in whole.items()}
     bad = {'empty': b'', 'no axes': idx(x8[:9], nd=0), '200 axes': idx(x8[:9], nd=200), 'an unknown type': idx(x8[:9], ty=77), 'floats': idx(x8[:8], ty=13), 'claims 2^96': idx(x8[:9], shape=(2**32-1,)*3), 'half': idx(x8[:9])[:300], 'the header only': idx(x8[:0]), 'a pickle': pickle.dumps(arrays), 'zeros': bytes(1000)}
     mal = forms['global, reduce']('os', 'system', b'(' + text(f'touch {canary}') + b't')
     pt = io.BytesIO(); torch.save((torch.zeros(3), 5), pt)
     load = lambda d: load_dataset('mnist', path=d)
-    return {**{f'mnist images: {k}': Attack(raw(images=v), load, DatasetError, 'mnist') for k,v in bad.items()}, **{f'mnist labels: {k}': Attack(raw(labels=v), load, DatasetError, 'mnist') for k,v in bad.items() if k!='the header only'},
+    return {**{f'mnist images: {k}': Attack(raw_mnist(images=v), load, DatasetError, 'mnist') for k,v in bad.items()}, **{f'mnist labels: {k}': Attack(raw_mnist(labels=v), load, DatasetError, 'mnist') for k,v in bad.items() if k!='the header only'},
             'mnist: a malicious training.pt': Attack({f'MNIST/processed/{k}.pt': mal for k in ('training','test')}, load, DatasetError, 'mnist'), 'mnist: another training.pt': Attack({f'MNIST/processed/{k}.pt': pt.getvalue() for k in ('training','test')}, load, DatasetError, 'mnist'),
             'a malicious mnist.pkl': Attack({'mnist.pkl': mal}, load, UnsafePickleError, 'os.system')}
 
@@ -424,7 +425,7 @@ def lay(folder, files):
         if callable(f): f = f() if not [p for p in inspect.signature(f).parameters.values() if p.default is p.empty] else f(path)
         if isinstance(f, bytes): path.write_bytes(f)
 
-def tree(folder): return sorted((str(p.relative_to(folder)), p.lstat().st_size) for p in folder.rglob('*') if not p.is_symlink() or p.exists() or True)
+def tree(folder): return [(str(p.relative_to(folder)), p.lstat().st_size) for p in folder.rglob('*')]
 
 def status(key): return next(int(l.split()[1])*1024 for l in open('/proc/self/status') if l.startswith(key))
 
@@ -449,6 +450,7 @@ def verdict(attack, what, message, files, took, canary):
 
 def work(folder):
     "Run the attacks, a line of JSON for each"
+    import resource
     canary,evil = folder/'canary',folder/'evil'
     torch.set_num_threads(1)
     for name in 'evil_module.py', 'evil_package/__init__.py': lay(evil, {name: f'open({str(canary)!r}, "w")'.encode()})
@@ -481,12 +483,18 @@ def outcomes(tmp_path_factory):
     assert res.returncode==0, f'ended at {lines[-1] if lines else "the start"}: {res.stderr[-2000:]}'
     return done
 
+linux = pytest.mark.skipif(sys.platform!='linux', reason='limits memory as Linux does')
+
+@linux
 @pytest.mark.parametrize('group', groups)
 def test_attacks(outcomes, group):
     rows = [o for o in outcomes if o['group']==group]
     assert len(rows)==len(groups[group](Path('/tmp/canary'))) and not [(o['name'], o['bad']) for o in rows if o['bad']]
 
-def test_memory_stays_bounded(outcomes): assert max(o['peak'] for o in outcomes)<room
+@linux
+def test_memory_stays_bounded(outcomes):
+    "Even what is really there, of 10 GB, takes no more than three times the `max_bytes` of these attacks"
+    assert max(o['peak'] for o in outcomes)<3*small
 
 @pytest.mark.parametrize('place', places)
 def test_the_places_are_live(tmp_path, place):
@@ -553,7 +561,7 @@ values = st.recursive(st.one_of(st.none(), st.booleans(), st.integers(-2, 40), s
                       lambda o: st.one_of(st.lists(o, max_size=3), st.dictionaries(st.sampled_from(['name', 'n', 'df', 'likelihood', 'noise', 'levels', 'x']), o, max_size=3)), max_leaves=6)
 field  = st.tuples(st.sampled_from([('arguments', k) for k in ('image_shape','latent_dim','encoder_widths','decoder_widths','encoder_channels','likelihood','noise','latents','prior','dropout','x')] + [('likelihood', k) for k in ('likelihood','noise','levels','n_mix','x')] +
                                    [('prior', k) for k in ('name','n','df')] + [(k,) for k in ('format','model','arguments','likelihood','prior','data')]), values)
-models = st.sampled_from(['vae.SmallDenseVAE', 'vae.ConvVAE', 'vae.SmallConvVAE', 'vae.DenseAutoEncoder', 'ladder.DenseLadderVAE', 'ladder.ConvLadderVAE', 'ladder.DeepLadderVAE', 'vae.VAE'])
+models = st.just('vae.SmallDenseVAE') | st.sampled_from(['vae.SmallDenseVAE', 'vae.ConvVAE', 'vae.SmallConvVAE', 'vae.DenseAutoEncoder', 'ladder.DenseLadderVAE', 'ladder.ConvLadderVAE', 'ladder.DeepLadderVAE', 'vae.VAE'])
 
 def changed(fields, model):
     r = json.loads(json.dumps(recipe | dict(sha256=hashlib.sha256(weights).hexdigest(), model='vae_nbdev.models.'+model)))
@@ -570,13 +578,14 @@ targets = { # strategy, files of what it draws, reader, examples in CI
     'bytes of a pickle':         (st.tuples(protocols, edits), lambda p, e: {'set.pkl': edited(pickled[p], e)}, read('set.pkl'), 1200),
     'instructions of a pickle':  (st.tuples(protocols, ops), lambda p, o: {'set.pkl': reordered(pickled[p], o)}, read('set.pkl'), 1500),
     'bytes of a gzip':           (st.tuples(edits), lambda e: {'set.pkl.gz': edited(gzip.compress(pickled[4]), e)}, read('set.pkl.gz'), 400),
-    'a pickle in a gzip':        (st.tuples(protocols, ops, edits), lambda p, o, e: {'set.pkl.gz': gzip.compress(edited(reordered(pickled[p], o), e), 1)}, read('set.pkl.gz'), 400),
+    'a pickle in a gzip':        (st.tuples(protocols, ops, st.lists(edit, max_size=1)), lambda p, o, e: {'set.pkl.gz': gzip.compress(edited(reordered(pickled[p], o), e), 1)}, read('set.pkl.gz'), 400),
     'bytes of an npz':           (st.tuples(edits), lambda e: {'set.npz': edited(npz(np.savez_compressed), e)}, read('set.npz'), 500),
     'bytes of a stored npz':     (st.tuples(edits), lambda e: {'set.npz': edited(npz(np.savez), e)}, read('set.npz'), 500),
     'a stored npz, mapped':      (st.tuples(edits), lambda e: {'set.npz': edited(npz(np.savez), e)}, read('set.npz', mapped=True), 500),
     'members of an npz':         (st.tuples(edits, edits), lambda a, b: {'set.npz': zipped([(f'{k}.npy', edited(saved_npy(), e)) for k,e in (('train_images',a), ('test_images',b))])}, read('set.npz'), 500),
     'bytes of an npy':           (st.tuples(edits), lambda e: {'set.npy': edited(saved_npy(), e)}, read('set.npy'), 500),
     'an npy, mapped':            (st.tuples(edits), lambda e: {'set.npy': edited(saved_npy(), e)}, read('set.npy', mapped=True), 400),
+    "bytes of MNIST's files":    (st.tuples(edits, edits), lambda a, b: {k: edited(v, a if 'images' in k else b if 'labels' in k else []) for k,v in raw_mnist().items()}, lambda d: load_dataset('mnist', path=d), 300),
     'bytes of weights':          (st.tuples(edits), lambda e: model_files(edited(weights, e)), load, 400),
     'bytes of a recipe':         (st.tuples(edits), lambda e: model_files(r=edited(model_files()['m/vae.json'], e)), load, 400),
     'fields of a recipe':        (st.tuples(st.lists(field, min_size=1, max_size=4), models), lambda f, m: model_files(r=changed(f, m)), load, 500),
@@ -585,18 +594,20 @@ targets = { # strategy, files of what it draws, reader, examples in CI
 def fuzz(folder, target, n, **kw):
     "Change valid files in `n` ways: what comes of it is a data set, a model, or an error of ours"
     strategy,files,reader,_ = targets[target]
-    seen = Counter()
+    seen,names = Counter(),set()
     @settings(max_examples=n, deadline=None, database=None, suppress_health_check=list(HealthCheck), **kw)
     @given(strategy)
     def run(drawn):
-        lay(folder, files(*drawn))
+        made = files(*drawn)
+        names.update(made)
+        lay(folder, made)
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
             try: res = reader(folder)
             except ours as e: assert len(str(e))<2000; seen[type(e).__name__] += 1; return
         seen[type(res).__name__] += 1
     run()
-    assert not (Path('canary').exists() or (folder/'canary').exists()) and {f.name for f in folder.rglob('*') if f.is_file()}<=set('set.pkl set.pkl.gz set.npz set.npy weights.safetensors vae.json'.split())
+    assert not Path('canary').exists() and {str(f.relative_to(folder)) for f in folder.rglob('*') if f.is_file()}==names
     return seen
 
 @pytest.mark.parametrize('target', targets)

@@ -153,7 +153,7 @@ def load_vae(
         raise CheckpointError(f'{path/_weights} is not what the recipe belongs to (another checksum): the save was interrupted, or the file is damaged')
     cls = _find_class(recipe['model'])
     try: weights = load_tensors(data)
-    except Exception as e: raise CheckpointError(f'{path/_weights} is no safetensors file, or one of unknown types: {e}') from None
+    except Exception as e: raise CheckpointError(f'{path/_weights} is no safetensors file, or one of unknown types: {str(e)[:200]}') from None
     try:
         _check_outline(cls, recipe, weights, max_bytes)
         model = _build(cls, recipe)
