@@ -108,3 +108,11 @@ def test_every_dependency_has_a_reason_and_its_licence(name):
 def test_pinned_set_holds_every_dependency():
     pinned = {re.match(r'[\w.-]+', l)[0].lower().replace('_', '-') for l in (root/'constraints.txt').read_text().splitlines() if '==' in l}
     assert set(required)-pinned <= {'kagglehub', 'umap-learn', 'torchmetrics', 'torch-fidelity'}
+
+def test_counts_in_security():
+    "SECURITY.md says how much is tested, and this is how much"
+    said = (root/'SECURITY.md').read_text()
+    hostile = subprocess.run([sys.executable, '-W', 'ignore', root/'tests'/'test_hostile.py'], capture_output=True, text=True, check=True).stdout.splitlines()[-1]
+    attacks,ci,slow = re.findall(r'[\d,]+\d', hostile)
+    kills = re.search(r"parametrize\('kills', \[(\d+), pytest.param\((\d+)", (root/'tests'/'test_runs.py').read_text()).groups()
+    for words in (f'{attacks} attacks', f'{ci} files', f'{slow} files', *(f'{k} kills' for k in kills)): assert words in said, words
