@@ -55,6 +55,8 @@ def test_another_run_is_refused(broken):
     set_seed(0)
     dls = image_dls('digits', binarize='threshold', bs=100)
     dls.train.images = dls.train.images.clone(); dls.train.images[3,0,2,2] ^= 1
+    with pytest.raises(RuntimeError, match='power'): fit(learner(cbs=CyclicalBeta(2)), cbs=FailAt(20), resume=broken.parent/'cycles')
+    with pytest.raises(CheckpointError, match='cyclical_beta.n was 2 and is 3'): fit(learner(cbs=CyclicalBeta(3)), resume=broken.parent/'cycles')
     for learn,epochs,words in ((learner(beta=2.), 2, r'loss\.beta was 1.0 and is 2.0'), (learner(), 3, 'epochs was 2 and is 3'), (learner(likelihood='continuous_bernoulli'), 2, 'another run'),
                                (vae_learner(dls, SmallDenseVAE(dls.image_shape, latent_dim=2)), 2, 'images was'),
                                (vae_learner(dls, SmallDenseVAE(dls.image_shape, latent_dim=3)), 2, 'another run')):

@@ -115,8 +115,8 @@ def _sampled(f):
 def _description(learn):
     "What must not change while a run is interrupted"
     model,dl,loss = learn.model,learn.dls.train,learn.loss_func
-    plain = lambda o: {k: v for k,v in _plain(o).items() if isinstance(v, (int,float,str,tuple,list,type(None))) and k not in ('warmup', 'split_kl')}
-    cbs = {cb.name: {k: _sampled(f) for k,f in cb.scheds.items()} if isinstance(cb, ParamScheduler) else dict(frac=cb.frac, by=cb.by)
+    plain = lambda o: {k: v for k,v in _plain(o).items() if isinstance(v, (int,float,str,tuple,list,type(None))) and k!='warmup'}
+    cbs = {cb.name: {k: _sampled(f) for k,f in cb.scheds.items()} if isinstance(cb, ParamScheduler) else {k: v for k,v in vars(cb).items() if k in ('frac', 'by', 'n')}
            for cb in learn.cbs if isinstance(cb, (ParamScheduler,BetaWarmup))}
     res = dict(model=f'{type(model).__module__}.{type(model).__qualname__}', weights={k: list(v.shape) for k,v in model.state_dict().items()}, arguments=getattr(model, 'arguments', None),
                likelihood={type(l).__name__: _plain(l) for l in (getattr(loss, 'likelihood', None),)},
@@ -180,13 +180,14 @@ class Checkpoint(Callback):
             try: save_vae(self.learn, self.path)
             except CheckpointError as e: warnings.warn(f'The run is whole, but its model is not saved for `load_vae`: {e}')
 
-    def finish(self):
-        "Give the folder and Ctrl-C back, however the fit ended"
-        if self._before is not None: signal.signal(signal.SIGINT, self._before)
-        if self._lock: self._lock.close()
-        self._before = self._lock = None
-
 # %% ../../nbs/train/04_runs.ipynb #add4e720
+@patch
+def finish(self:Checkpoint):
+    "Give the folder and Ctrl-C back, however the fit ended"
+    if self._before is not None: signal.signal(signal.SIGINT, self._before)
+    if self._lock: self._lock.close()
+    self._before = self._lock = None
+
 @patch
 def _begin(self:Checkpoint):
     try: self.path.mkdir(parents=True, exist_ok=True); self._lock = open(self.path/'lock', 'a')
@@ -211,7 +212,7 @@ def _describe(self:Checkpoint):
     "Compare with the run that is there, or describe this one"
     file,now = self.path/'run.json',_description(self.learn)
     if not self.state:
-        if not file.exists() and any(o.name not in ('lock',) for o in self.path.iterdir()): raise CheckpointError(f'{self.path} has other things in it: give a folder of its own to the run')
+        if not file.exists() and any(o.name!='lock' for o in self.path.iterdir()): raise CheckpointError(f'{self.path} has other things in it: give a folder of its own to the run')
         return _write(file, json.dumps(dict(run=now, environment=_environment()), indent=1).encode())
     try: then = json.loads(file.read_text())
     except (OSError, ValueError): raise CheckpointError(f'{file} cannot be read, so nothing says what run this is: remove the folder to begin anew') from None
