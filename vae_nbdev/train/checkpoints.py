@@ -28,6 +28,10 @@ def _write(path, data):
         with open(tmp, 'xb') as f: f.write(data); f.flush(); os.fsync(f.fileno())
         os.replace(tmp, path)
     finally: tmp.unlink(missing_ok=True)
+    if os.name=='posix':                                           # the name, too, is on the disk before older files go
+        folder = os.open(path.parent, os.O_RDONLY)
+        try: os.fsync(folder)
+        finally: os.close(folder)
 
 def _model_recipe(model):
     "Class, arguments and likelihood of a model"

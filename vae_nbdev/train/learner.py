@@ -9,7 +9,7 @@ __all__ = ['fused_adam', 'has_bfloat16', 'DeviceRecorder', 'DeviceProgress', 'VA
 import logging, warnings, torch
 from contextlib import contextmanager, nullcontext
 from functools import partial
-from fastcore.all import L, delegates, listify
+from fastcore.all import L, delegates, listify, patch
 from fastai.callback.core import Callback, CancelEpochException, TrainEvalCallback, event
 from fastai.callback.progress import ProgressCallback
 from fastai.learner import CastToTensor, Learner, Recorder
@@ -84,10 +84,6 @@ class DeviceProgress(ProgressCallback):
     def after_batch(self): self.pbar.update(self.iter+1)
 
 # %% ../../nbs/train/02_learner.ipynb #1386cf9a
-def _listens(cb, name):
-    "Has callback `cb` something to do at the event `name`?"
-    return hasattr(type(cb), name) or name in vars(cb) or type(cb).__call__ is not Callback.__call__
-
 class VAELearner(Learner):
     "A `Learner` whose networks run in `precision`, and that calls at each event only the callbacks that have something to do there"
     precision = 'fp32'                                                         # or 'bf16'
@@ -100,20 +96,6 @@ class VAELearner(Learner):
         for old,new in ((Recorder, DeviceRecorder), (ProgressCallback, DeviceProgress)):
             if any(type(cb) is old for cb in self.cbs): self.remove_cb(old); self.add_cb(new())
 
-    def _do_fit(self):
-        try:
-            with kept_memory(next(self.model.parameters()).device):
-                for self.epoch in range(self.first_epoch, self.n_epoch): self._with_events(self._do_epoch, 'epoch', CancelEpochException)
-        finally:
-            self.first_epoch,self.skip = 0,None
-            for cb in self.cbs:
-                if hasattr(type(cb), 'finish'): cb.finish()                      # however the fit ended
-
-    def all_batches(self):
-        self.n_iter,batches = len(self.dl),enumerate(self.dl)
-        if self.training and self.skip: self.skip(batches)
-        for i,b in batches: self.one_batch(i, b)
-
     @contextmanager
     def no_bar(self):
         "Context without progress bars"
@@ -121,17 +103,6 @@ class VAELearner(Learner):
 
     def add_cb(self, cb): self._called = None; return super().add_cb(cb)
     def remove_cb(self, cb): self._called = None; return super().remove_cb(cb)
-
-    def __call__(self, event_name):
-        for name in listify(event_name):
-            for cb in self._listeners(name): cb(name)
-
-    def _listeners(self, name):
-        if self._called is None: self._called = {}
-        if name not in self._called:
-            if not hasattr(event, name): raise ValueError(f'There is no event {name}')
-            self._called[name] = [cb for cb in self.cbs.sorted('order') if name=='after_fit' or _listens(cb, name)]
-        return self._called[name]
 
     def _set_device(self, b):
         device = next(self.model.parameters()).device
@@ -145,6 +116,42 @@ class VAELearner(Learner):
             self.loss = self.loss_grad.detach().clone()
         self('after_loss')
         if self.training and len(self.yb): self._do_grad_opt()
+
+# %% ../../nbs/train/02_learner.ipynb #66c04f9f
+def _listens(cb, name):
+    "Has callback `cb` something to do at the event `name`?"
+    return hasattr(type(cb), name) or name in vars(cb) or type(cb).__call__ is not Callback.__call__
+
+@patch
+def __call__(self:VAELearner, event_name):
+    for name in listify(event_name):
+        for cb in self._listeners(name): cb(name)
+
+@patch
+def _listeners(self:VAELearner, name):
+    if self._called is None: self._called = {}
+    if name not in self._called:
+        if not hasattr(event, name): raise ValueError(f'There is no event {name}')
+        self._called[name] = [cb for cb in self.cbs.sorted('order') if name=='after_fit' or _listens(cb, name)]
+    return self._called[name]
+
+# %% ../../nbs/train/02_learner.ipynb #08336d31
+@patch
+def _do_fit(self:VAELearner):
+    try:
+        with kept_memory(next(self.model.parameters()).device):
+            for self.epoch in range(self.first_epoch, self.n_epoch): self._with_events(self._do_epoch, 'epoch', CancelEpochException)
+    finally:
+        self.first_epoch,self.skip = 0,None
+        for cb in self.cbs:
+            if hasattr(type(cb), 'finish'): cb.finish()                      # however the fit ended
+
+@patch
+def all_batches(self:VAELearner):
+    "Go through the batches of an epoch, without those that `skip` drops"
+    self.n_iter,batches = len(self.dl),enumerate(self.dl)
+    if self.training and self.skip: self.skip(batches)
+    for i,b in batches: self.one_batch(i, b)
 
 # %% ../../nbs/train/02_learner.ipynb #d0781596
 def _check_fit(dls, model, x):

@@ -157,7 +157,7 @@ class Checkpoint(Callback):
         return sorted(self.path.glob('checkpoint-*.safetensors'), reverse=True)
 
     def before_fit(self):
-        self.run = not hasattr(self.learn, 'lr_finder') and not hasattr(self.learn, 'gather_preds')
+        self.whole,self.run = False,not hasattr(self.learn, 'lr_finder') and not hasattr(self.learn, 'gather_preds')
         if not self.run: return
         if num_distrib()>1: raise NotImplementedError('Checkpoint is for a run of one process')
         try:
@@ -174,11 +174,15 @@ class Checkpoint(Callback):
     def after_batch(self):
         if self.iter+1<self.n_iter and (self.asked or self.every and self.train_iter%self.every==0): self._save(self.epoch, self.iter+1)
 
-    def after_epoch(self):
-        self._save(self.epoch+1, 0)
-        if self.epoch+1==self.n_epoch:
-            try: save_vae(self.learn, self.path)
-            except CheckpointError as e: warnings.warn(f'The run is whole, but its model is not saved for `load_vae`: {e}')
+    def after_epoch(self): self._save(self.epoch+1, 0)
+
+    def after_cancel_fit(self):                                                # a callback ended the run, which is whole so
+        if torch.isfinite(self.learn.loss): self._save(self.n_epoch, 0)
+
+    def after_fit(self):
+        if not self.whole: return
+        try: save_vae(self.learn, self.path)
+        except CheckpointError as e: warnings.warn(f'The run is whole, but its model is not saved for `load_vae`: {e}')
 
 # %% ../../nbs/train/04_runs.ipynb #add4e720
 @patch
@@ -239,6 +243,7 @@ def _save(self:Checkpoint, epoch, batch):
         epoch=epoch, batch=batch, train_iter=self.train_iter, pct_train=self.pct_train, model=model.state_dict(), opt=learn.opt.state_dict(), random=_random_state(learn),
         order=self.order_state if batch else None, callbacks={cb.name: _plain(cb) for cb in learn.cbs if cb is not self}))
     for f in self.files[self.keep:]: f.unlink()
+    self.whole = epoch==learn.n_epoch
     if self.asked: print(f'Saved in {self.path}, {epoch} epochs and {batch} batches: the same fit with resume= goes on from here.', flush=True); raise KeyboardInterrupt
 
 @patch
@@ -247,9 +252,9 @@ def _resume(self:Checkpoint):
     s,learn = self.state,self.learn
     try: _model(learn).load_state_dict(s['model']); learn.opt.load_state_dict(s['opt'])
     except (RuntimeError, KeyError, ValueError) as e: raise CheckpointError(f'The model or its optimiser is not what it was in {self.path}: {e}') from None
-    learn.first_epoch,self.order_state = s['epoch'],s['order']
+    learn.first_epoch,self.order_state,self.whole = s['epoch'],s['order'],s['epoch']==learn.n_epoch
     self._restore(s)
-    print(f'{self.path} is a finished run: its weights are loaded' if s['epoch']==learn.n_epoch else f'Going on from {self.path}: {s["epoch"]} of {learn.n_epoch} epochs, {s["batch"]} of {len(learn.dls.train)} batches')
+    print(f'{self.path} is a finished run: its weights are loaded' if self.whole else f'Going on from {self.path}: {s["epoch"]} of {learn.n_epoch} epochs, {s["batch"]} of {len(learn.dls.train)} batches')
 
 @patch
 def _restore(self:Checkpoint, s):
