@@ -102,6 +102,7 @@ def test_every_public_name_is_documented(site):
         text = plain(dt.find_next_sibling('dd').get_text())
         assert dt.select_one('.viewcode-link'), f'{path} has no link to its source'
         assert plain(inspect.getdoc(o).split('\n')[0]) in text, path
+        if not (inspect.isclass(o) and issubclass(o, Exception)): assert not (hidden := [k for k in inspect.signature(o).parameters if k not in dt.get_text()]), f'{path} does not show {hidden}'
         if inspect.isfunction(o):
             for k,v in docments(o, full=False).items(): assert not v or plain(v) in text, f'{path}: {k} is not told'
 
