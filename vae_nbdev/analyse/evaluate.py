@@ -39,18 +39,31 @@ def split_images(
     return torch.cat([x for x,_ in split_dl(dls, split)])
 
 # %% ../../nbs/analyse/00_evaluate.ipynb #a838e394
-def _principal(dls):
-    "Mean of the training images and their principal components, the first in the first column: D, D x D"
-    if not hasattr(dls, 'principal'):
-        with forked_rng(dls.device):
+def _principal(dls, n_components):
+    "Mean of the training images and their principal components, the first in the first column: D, D x `n_components` or more"
+    if not hasattr(dls, 'principal') or dls.principal[1].shape[1]<n_components<=len(dls.principal[0]):
+        with forked_rng(dls.train.device or 'cpu'):
             torch.manual_seed(0)                                                   # the same, whoever asks first
-            mean,cov = pixel_moments(x for x,_ in split_dl(dls, 'train'))
-        dls.principal = mean.float(),torch.linalg.eigh(cov).eigenvectors.float().flip(1)
+            dls.principal = _exact(dls) if math.prod(dls.image_shape)<=_most_pixels else _from_a_sample(dls, n_components)
     return dls.principal
+
+_most_pixels = 4096                                                                # whose covariance is decomposed in less than a minute
+
+def _exact(dls):
+    mean,cov = pixel_moments(x for x,_ in split_dl(dls, 'train'))
+    return mean.float(),torch.linalg.eigh(cov).eigenvectors.float().flip(1)
+
+def _from_a_sample(dls, n_components):
+    "Of so many training images as have 2^28 numbers, by random projections (Halko et al. 2011)"
+    dl = split_dl(dls, 'train')
+    some = dl.new(get_idxs=torch.randperm(dl.n)[:2**28//math.prod(dls.image_shape)].tolist)
+    x = torch.cat([x.flatten(1).cpu() for x,_ in some])
+    mean = x.mean(0)
+    return mean,torch.svd_lowrank(x-mean, min(n_components+10, *x.shape), niter=4)[2]
 
 def _pca_errors(dls, n_components, x):
     "Squared error per pixel of each image: B"
-    mean,u = (o.to(x.device) for o in _principal(dls))
+    mean,u = (o.to(x.device) for o in _principal(dls, n_components))
     x,u = x.flatten(1)-mean,u[:,:n_components]
     return (x - x@u@u.T).square().mean(1)
 
@@ -111,7 +124,7 @@ class _Moments:
     @property
     def mean(self): return self.total/self.n
     @property
-    def var(self): return (self.squares/self.n-self.mean.square()).clamp(min=0)*self.n/max(self.n-1, 1)
+    def var(self): return (self.squares/self.n-self.mean.square()).clamp(min=0)*(self.n/(self.n-1) if self.n>1 else math.nan)
 
 def _per_image(model, dls, x, k, memory):
     "What `evaluate` takes the mean of: B values each"
@@ -164,12 +177,10 @@ def evaluate(
     if k is not None and not isinstance(model, VAE): raise TypeError(f'{type(model).__name__} has no density of images: k is for a VAE')
     if k is not None and not (isinstance(k, int) and k>=1): raise ValueError(f'k is a number of draws from 1, not {k!r}')
     if n is not None and not (isinstance(n, int) and n>=2): raise ValueError(f'n is a number of images from 2, or None for all, not {n}')
-    training = model.training
-    _principal(learn.dls)
+    _principal(learn.dls, getattr(model, 'latent_dim', 1))
     for split in splits:
         start = time.time()
-        try: model.eval(); mean,se,images,spread = _all_images(learn, split, k, n, memory, seed)
-        finally: model.train(training)
+        with evaluating(model): mean,se,images,spread = _all_images(learn, split, k, n, memory, seed)
         rows.append(dict(split=split, data=recipe.get('source', 'custom'), binarize=recipe.get('binarize') or 'no', images=images, samples=k or 1)
                     | _summary(model, mean, se, spread) | (dict(seconds=round(time.time()-start, 1)) if k else {}))
     return pd.DataFrame(rows).set_index('split')

@@ -20,7 +20,8 @@ from .plots import _level
 def _binned(v, bins):
     "Classes 0, 1, ... of values, cut into `bins` of equal counts where there are more of them"
     values = np.unique(v)
-    return np.searchsorted(values, v) if len(values)<=bins else np.searchsorted(np.quantile(v, np.linspace(0, 1, bins+1)[1:-1]), v, side='right')
+    edges = values[1:] if len(values)<=bins else np.quantile(v, np.linspace(0, 1, bins+1)[1:-1])
+    return np.unique(np.searchsorted(edges, v, side='right'), return_inverse=True)[1]       # ties leave some empty: those are no classes
 
 def _factor(name, v, n, bins):
     "Where a factor is defined, its values there, and their classes"
@@ -60,8 +61,9 @@ def _forest(z, classes, held, seed):
 
 def _certainty(p):
     "1 - entropy of each row of p, which need not sum to one, in units of log of its length"
-    p = p/p.sum(1, keepdims=True).clip(1e-12)
-    return 1+(p*np.log(p.clip(1e-12))).sum(1)/max(np.log(p.shape[1]), 1e-12)
+    total = p.sum(1)
+    p = p/total[:,None].clip(1e-12)
+    return np.where(total>0, 1+(p*np.log(p.clip(1e-12))).sum(1)/max(np.log(p.shape[1]), 1e-12), 0.)    # where nothing is used, nothing is told apart
 
 # %% ../../nbs/analyse/05_factors.ipynb #09fa18a4
 def disentangle(
@@ -86,7 +88,7 @@ def disentangle(
     r,table = np.stack(importance, 1),pd.DataFrame(rows.values(), index=pd.Index(rows, name='factor'))                     # r: latents x factors
     table['disentanglement'] = np.nan
     table.loc['mean'] = table[['mig', 'sap', 'completeness', 'informativeness']].mean()
-    table.loc['mean', 'disentanglement'] = (_certainty(r)*r.sum(1)).sum()/r.sum()
+    table.loc['mean', 'disentanglement'] = (_certainty(r)*r.sum(1)).sum()/max(r.sum(), 1e-12)
     return table[['mig', 'sap', 'disentanglement', 'completeness', 'informativeness', 'latent', 'images']].astype(dict(latent='Int64', images='Int64'))
 
 # %% ../../nbs/analyse/05_factors.ipynb #65efcf7e

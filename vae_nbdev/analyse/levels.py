@@ -213,7 +213,7 @@ def _bootstrap_se(score, y, pred):
 def _features(codes, learn):
     "What a reader may see of images, by name: N x features each"
     x = codes.images.flatten(1)
-    mean,u = (o.cpu() for o in _principal(learn.dls))
+    mean,u = (o.cpu() for o in _principal(learn.dls, max(m.shape[1] for m,*_ in codes.levels)))
     res = {f'z{l+1}': m for l,(m,*_) in enumerate(codes.levels)} | {'pixels': x}
     return res | {f'{d} components': (x-mean)@u[:,:d] for d in dict.fromkeys(m.shape[1] for m,*_ in codes.levels)}
 

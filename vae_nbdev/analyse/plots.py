@@ -13,7 +13,6 @@ from fastcore.basics import patch
 from fastai.learner import Learner
 from matplotlib.figure import Figure
 from torch import Tensor
-from torch.distributions import Normal
 from torchvision.utils import make_grid
 from ..models.latents import *
 from ..models.vae import *
@@ -104,7 +103,7 @@ def _plot_hist(ax, x, owner):
 def plot_traversal(self:Learner|VAE,
     axis:int=0, # Which latent
     level:int=0, # Of which level: 0 is the lowest; the levels below it take the means that it predicts
-    start:float=-3, # First value; the prior of the highest level has deviation 1
+    start:float=-3, # First value; a standard normal prior has deviation 1
     stop:float=3, # Last value
     n:int=11, # Images
     x:Tensor=None, # Image to start from, C x H x W; None starts from the prior's mean
@@ -129,7 +128,7 @@ def _start(model, x, level):
     "Latents to start from: 1 x latents of `level`"
     device = next(model.parameters()).device
     if x is not None: return model.latent_levels(x[None].to(device))[level][0].mean.cpu()
-    return model.latents_below(torch.zeros(1, model.latent_dims[-1], device=device), len(model.latent_dims)-1, 0.)[level].cpu()
+    return model.latents_below(model.prior.dist.mean[None], len(model.latent_dims)-1, 0.)[level].cpu()
 
 def _level(model, level):
     "Number of latents of `level`, if there is one"
@@ -149,12 +148,19 @@ def plot_manifold(self:Learner|VAE,
 ) -> Figure:
     "What a 2-latent model draws, over the quantiles of the prior"
     model = _model(self); _planar(model)
-    q = Normal(0., 1.).icdf((torch.arange(grid_size)+.5)/grid_size)
-    z = torch.cartesian_prod(q.flip(0), q).flip(1)                        # rows from the top: second latent; columns: first
+    a,b = _quantiles(model, (torch.arange(grid_size)+.5)/grid_size).T
+    z = torch.cartesian_prod(b.flip(0), a).flip(1)                        # rows from the top: second latent; columns: first
     fig,ax = _subplots(figsize=(5, 5.3))
     _sheet(ax, _decoded(model, z, self), grid_size, 'The latent plane, by quantiles of the prior')
-    ax.set(xlabel=f'latent 0, from {q[0]:.1f} to {q[-1]:.1f}', ylabel=f'latent 1, from {q[0]:.1f} to {q[-1]:.1f}')
+    ax.set(xlabel=f'latent 0, from {a[0]:.1f} to {a[-1]:.1f}', ylabel=f'latent 1, from {b[0]:.1f} to {b[-1]:.1f}')
     return _finish(fig, save)
+
+@inference
+def _quantiles(model, shares):
+    "Of every latent in the prior, at `shares`: n x latents; from draws where there is no formula"
+    try: return model.prior.marginals.icdf(shares[:,None].to(model.prior.loc)).cpu()
+    except NotImplementedError:
+        with forked_rng(model): torch.manual_seed(0); return model.prior.sample(100_000).cpu().quantile(shares, 0)
 
 # %% ../../nbs/analyse/01_plots.ipynb #de67afb2
 @patch

@@ -20,6 +20,7 @@ from torch import nn, Tensor
 from torch.utils.data import TensorDataset
 from ..models.vae import *
 from ..train.callbacks import *
+from ..train.runs import _checksum
 from .evaluate import *
 
 # %% ../../nbs/analyse/04_quality.ipynb #e8d19d58
@@ -34,7 +35,7 @@ def frechet_distance(
 ) -> float:
     "Squared Fréchet distance of the Gaussians that fit `a` and `b` (Heusel et al. 2017, eq. 6): FID, where the features are Inception's"
     a,b = a.double(),b.double()
-    (ma,ca),(mb,cb) = ((o.mean(0), o.T.cov()) for o in (a, b))
+    (ma,ca),(mb,cb) = ((o.mean(0), torch.atleast_2d(o.T.cov())) for o in (a, b))
     cross = torch.linalg.eigvalsh(_root(ca)@cb@_root(ca)).clamp(min=0).sqrt().sum()
     return ((ma-mb).square().sum() + ca.trace() + cb.trace() - 2*cross).item()
 
@@ -60,8 +61,8 @@ def kernel_distance(
 # %% ../../nbs/analyse/04_quality.ipynb #487da73d
 def _share_among(x, others, neighbours):
     "Share of `x` within the reach of one of `others`"
-    reach = torch.cdist(others, others).kthvalue(neighbours+1, 1).values                           # the nearest is itself
-    return (torch.cdist(x, others) <= reach).any(1).float().mean().item()
+    reach = torch.cat([torch.cdist(o, others).kthvalue(neighbours+1, 1).values for o in others.split(1000)])    # the nearest is itself
+    return torch.cat([(torch.cdist(o, others) <= reach).any(1) for o in x.split(1000)]).float().mean().item()
 
 def precision_recall(
     real:Tensor, # Features N x d
@@ -117,7 +118,7 @@ def feature_net(
     path = None if path is None else Path(path).expanduser()
     if path is not None and path.suffix!='.safetensors': raise ValueError(f'path is a file that ends in .safetensors, not {path}')
     with forked_rng(dls.device):
-        if path is not None and path.exists(): return _read(path, dls)
+        if path is not None and path.exists(): return _read(path, dls, epochs, seed)
         torch.manual_seed(seed)
         train,test = _labelled(dls, 'train'),_labelled(dls, 'test')
         loaders = DataLoaders(DataLoader(train, bs=min(250, len(train)), shuffle=True, drop_last=True, num_workers=0), DataLoader(test, bs=500, num_workers=0), device=dls.device)
@@ -125,15 +126,17 @@ def feature_net(
         net = FeatureNet(dls.image_shape, int(train.tensors[1].max())+1)
         learn = Learner(loaders, net, loss_func=CrossEntropyLossFlat(), metrics=accuracy)
         with learn.no_logging(): learn.fit_one_cycle(epochs, 3e-3)
-    net.recipe = dict(data=getattr(dls, 'recipe', {}), image_shape=list(dls.image_shape), n_classes=net.last.out_features, width=net.last.in_features, epochs=epochs, seed=seed, accuracy=learn.recorder.values[-1][-1])
+    net.recipe = dict(data=getattr(dls, 'recipe', {}), images=_checksum(dls.train.images), image_shape=list(dls.image_shape), n_classes=net.last.out_features, width=net.last.in_features, epochs=epochs, seed=seed, accuracy=learn.recorder.values[-1][-1])
     if path is not None: path.parent.mkdir(parents=True, exist_ok=True); save_file({k: o.cpu() for k,o in net.state_dict().items()}, path, dict(recipe=json.dumps(net.recipe)))
     return net.eval()
 
-def _read(path, dls):
-    "The classifier in a file, if it belongs to `dls`"
+def _read(path, dls, epochs, seed):
+    "The classifier in a file, if it belongs to `dls` and was trained so"
     with safe_open(path, 'pt') as f: recipe = json.loads((f.metadata() or {}).get('recipe', '{}'))
-    if recipe.get('data')!=getattr(dls, 'recipe', {}) or recipe.get('image_shape')!=list(dls.image_shape):
+    if recipe.get('data')!=getattr(dls, 'recipe', {}) or recipe.get('image_shape')!=list(dls.image_shape) or recipe.get('images')!=_checksum(dls.train.images):
         raise ValueError(f'{path} holds no classifier of these images, but of {recipe.get("data")}: choose another file')
+    if recipe['seed']!=seed or epochs not in (None, recipe['epochs']):
+        raise ValueError(f'{path} holds a classifier that was trained for {recipe["epochs"]} epochs with seed {recipe["seed"]}: choose another file')
     net = FeatureNet(dls.image_shape, recipe['n_classes'], recipe['width'])
     net.load_state_dict(load_file(path))
     net.recipe = recipe
@@ -176,9 +179,12 @@ def sample_quality(
     with forked_rng(model):
         torch.manual_seed(seed)
         made = {'samples': [_means(model, len(o), temperature) for o in torch.arange(n).split(500)], 'reconstructions': [model.reconstruct(o.to(device)) for o in real.split(500)], 'real images': [real]}
-    target,rows = net.features(target[:n]).detach().cpu(),{}
+    def seen(x):
+        "Images as `net` wants them: those of ours as the model sees them, others in [0, 1]"
+        return x.cpu().clamp(images.min(), images.max()) if isinstance(net, FeatureNet) else learn.dls.train.decode_images(x)
+    target,rows = net.features(seen(target[:n])).detach().cpu(),{}
     for what,x in made.items():
-        f = net.features(torch.cat(x).cpu().clamp(images.min(), images.max())).detach().cpu()
+        f = net.features(seen(torch.cat(x))).detach().cpu()
         (kid,sd),(precision,recall) = kernel_distance(target, f),precision_recall(target, f)
         rows[what] = dict(fid=frechet_distance(target, f), kid=kid, kid_sd=sd, precision=precision, recall=recall, images=n, split=split, features=net.name)
     return pd.DataFrame(rows.values(), index=pd.Index(rows, name=''))

@@ -34,7 +34,7 @@ def refit_prior(
     with forked_rng(model), torch.no_grad():
         torch.manual_seed(seed)
         z = torch.cat([model.latent_levels(x.to(next(model.parameters()).device))[0][0].sample().cpu() for x in codes.images.split(500)])
-    fit = GaussianMixture(n, covariance_type='diag', random_state=seed, reg_covar=1e-4, **kwargs).fit(z.double().numpy())
+    fit = GaussianMixture(n, covariance_type='diag', random_state=seed, **{'reg_covar': 1e-4, **kwargs}).fit(z.double().numpy())
     with forked_rng(model): model.set_prior(dict(name='mixture', n=n))
     model.prior.set_components(*(torch.tensor(o).float() for o in (fit.weights_, fit.means_, fit.covariances_)))
     learn.opt = None                                                               # one that knows of it, should training go on

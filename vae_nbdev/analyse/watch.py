@@ -19,6 +19,7 @@ from PIL import Image, ImageDraw
 from torchvision.utils import make_grid
 from ..models.vae import *
 from ..train.callbacks import *
+from ..train.callbacks import _beta, _kl_names
 from ..train.checkpoints import _write
 from .plots import _decoded, _model, _sheet
 
@@ -58,8 +59,8 @@ class WatchCallback(_WhileTraining):
     def note(self):
         "A point of the curves"
         l = self.learn.loss_func
-        beta = l.weight if isinstance(l.weight, float) else sum(l.weight)/len(l.weight)
-        self.points.append((self.train_iter/len(self.dls.train), self.learn.loss.item(), l.nll.mean().item(), l.kl_levels.mean(0).tolist(), beta))
+        kls = l.kl_levels.mean(0).tolist()
+        self.points.append((self.train_iter/len(self.dls.train), self.learn.loss.item(), l.nll.mean().item(), dict(zip(_kl_names(l, len(kls)), kls)), _beta(l)))
         if self.live and time.time()-self.drawn > 10*self.cost: self.draw()
 
     def after_train(self):
@@ -70,11 +71,13 @@ class WatchCallback(_WhileTraining):
         if self.live and self.points: self.draw()
 
 # %% ../../nbs/analyse/08_watch.ipynb #0fe3c74e
+def _kl_label(name): return name.replace('kl', 'KL', 1).replace('_', ' ')
+
 @patch
 def text(self:WatchCallback) -> str:
     "The last point in words"
     epoch,loss,nll,kls,beta = self.points[-1]
-    kl = ', '.join(f'KL{f" z{i+1}" if len(kls)>1 else ""} {v:.2f}' for i,v in enumerate(kls))
+    kl = ', '.join(f'{_kl_label(k)} {v:.2f}' for k,v in kls.items())
     return f'epoch {epoch:.3g} of {self.n_epoch}: loss {loss:.2f}, nll {nll:.2f}, {kl}, beta {beta:.2f}'
 
 @patch
@@ -83,7 +86,7 @@ def figure(self:WatchCallback) -> Figure:
     fig = Figure((9, 3.1), dpi=80, layout='constrained')
     (a,b,c),(t,loss,nll,kls,beta) = fig.subplots(1, 3),zip(*self.points)
     for y,name in ((loss, 'loss'), (nll, '-log p(x|z)')): a.plot(t, y, label=name)
-    for i,kl in enumerate(zip(*kls)): b.plot(t, kl, label=f'KL z{i+1}' if len(kls[0])>1 else 'KL')
+    for k in kls[0]: b.plot(t, [o[k] for o in kls], label=_kl_label(k))
     twin = b.twinx()
     twin.plot(t, beta, '--', c='.6'); twin.set(ylabel='beta (dashed)', ylim=(0, None))
     for ax in (a, b): ax.set(xlabel='epoch', ylabel='nats per image'); ax.legend(fontsize=8)

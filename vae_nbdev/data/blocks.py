@@ -71,7 +71,9 @@ class ImageDL(TfmdDL):
         if not self.shuffle: self.after_batch.split_idx = 1                   # in order, for evaluation: nothing random
 
     def new(self, dataset=None, cls=None, **kwargs):
-        return super().new(dataset, cls, **merge(dict(steps=self.steps, block=self.block), kwargs))
+        dl = super().new(dataset, cls, **merge(dict(steps=self.steps, block=self.block), kwargs))
+        if dataset is None: dl.images = self.images                           # where they are by now
+        return dl
 
     def _one_pass(self): self._n_inp,self._types = 1,{tuple: [Tensor, Tensor]}
 

@@ -38,15 +38,12 @@ def export_onnx(
     try: import onnx, onnxscript
     except ImportError: raise ImportError("ONNX files are written by onnx and onnxscript: pip install 'vae_nbdev[onnx]'") from None
     path,model = Path(path).expanduser(),getattr(vae, 'model', vae)
-    decoder,training,device = MeanDecoder(model, level),model.training,next(model.parameters()).device
+    decoder,device = MeanDecoder(model, level),next(model.parameters()).device
     if path.suffix!='.onnx': raise ValueError(f'{path} is not named as an ONNX file: give it a name that ends in .onnx')
     z = torch.zeros(2, model.latent_dims[level], device=device)
-    model.eval()
-    try:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter('ignore')                                          # the exporter's own deprecations
-            program = torch.onnx.export(decoder, (z,), dynamo=True, input_names=['z'], output_names=['images'], dynamic_shapes=({0: torch.export.Dim('n')},), verbose=False)
-    finally: model.train(training)
+    with warnings.catch_warnings(), evaluating(model), torch.no_grad():
+        warnings.simplefilter('ignore')                                              # the exporter's own deprecations
+        program = torch.onnx.export(decoder, (z,), dynamo=True, input_names=['z'], output_names=['images'], dynamic_shapes=({0: torch.export.Dim('n')},), verbose=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     program.save(str(path))
     return path

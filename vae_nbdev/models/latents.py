@@ -46,6 +46,7 @@ class GaussianLayer(nn.Module):
 # %% ../../nbs/models/00_latents.ipynb #729c390e
 class Prior(nn.Module):
     "p(z); a subclass gives its `dist`, over independent latents"
+    closed_kl = True                                                           # may there be a closed form of the KL to it?
     def __init__(self, latent_dim:int): # Number of latents
         super().__init__()
         self.register_buffer('loc', torch.zeros(latent_dim), persistent=False)
@@ -65,8 +66,9 @@ class Prior(nn.Module):
         return self.dist.log_prob(z).sum(-1)
 
     def sample(self, n:int, temperature:float=1.) -> Tensor:
-        "`n` x latent_dim draws, their deviation scaled by `temperature`"
-        return temperature*self.dist.sample((n,))
+        "`n` x latent_dim draws, their deviation from the mean scaled by `temperature`"
+        p = self.dist
+        return p.mean + temperature*(p.sample((n,))-p.mean)
 
 class StandardNormal(Prior):
     "p(z) = N(0, I)"
@@ -80,10 +82,11 @@ def kl_from_prior(
     z:Tensor=None, # Draws of `q`, ... x B x latent_dim, for families without a closed form
 ) -> Tensor: # B, or ... x B where it is estimated from `z`
     "KL(q || prior) in nats for each image, summed over the latents: in closed form where there is one, else log q(z) - log p(z)"
-    try: return kl_divergence(q, prior.dist).sum(-1)
-    except NotImplementedError:
-        if z is None: raise
-        return q.log_prob(z).sum(-1) - prior.log_prob(z)
+    try:
+        if prior.closed_kl: return kl_divergence(q, prior.dist).sum(-1)
+    except NotImplementedError: pass
+    if z is None: raise NotImplementedError(f'The KL of a {type(q).__name__} from a {type(prior).__name__} has no closed form: it is estimated from draws `z` of the posterior')
+    return q.log_prob(z).sum(-1) - prior.log_prob(z)
 
 # %% ../../nbs/models/00_latents.ipynb #25a4d921
 def _log_diff(hi, lo): return hi + torch.log(-torch.expm1((lo-hi).clamp(max=-1e-30)))     # log(e^hi - e^lo)
@@ -194,7 +197,7 @@ class StudentTLayer(GaussianLayer):
     ):
         super().__init__(n_features, latent_dim)
         if not df>2: raise ValueError(f'df is above 2, where a Student-t has a variance, not {df}')
-        raw = torch.full((latent_dim,), math.log(math.expm1(df-2)))
+        raw = torch.full((latent_dim,), df-2 + math.log(-math.expm1(2-df)))                # what softplus turns back
         if learn_df: self.raw_df = nn.Parameter(raw)
         else: self.register_buffer('raw_df', raw, persistent=False)
 
@@ -249,10 +252,12 @@ class StandardTruncatedNormal(Prior):
 
     @property
     def dist(self): return TruncatedNormal(self.loc, torch.ones_like(self.loc), self.low, self.high)
+    def sample(self, n, temperature=1.): return super().sample(n, temperature).clamp(self.low, self.high)
 
 # %% ../../nbs/models/00_latents.ipynb #31822370
 class MixturePrior(Prior):
     "A mixture of diagonal Gaussians, learned"
+    closed_kl = False
     def __init__(self,
         latent_dim:int, # Number of latents
         n:int=10, # Components

@@ -11,7 +11,7 @@ __all__ = ['Likelihood', 'BernoulliLikelihood', 'NormalLikelihood', 'NormalDiagL
 import inspect, math, torch
 from fastcore.basics import patch
 from torch import nn, Tensor
-from torch.distributions import Categorical, ContinuousBernoulli, Laplace
+from torch.distributions import Categorical, Laplace
 from torch.nn import functional as F
 from .latents import soft_bound
 
@@ -152,16 +152,24 @@ class NormalDiagLikelihood(Likelihood):
 # %% ../../nbs/models/01_likelihoods.ipynb #8bf21050
 class ContinuousBernoulliLikelihood(Likelihood):
     "Grey levels in [0, 1]; the decoder gives logits"
-    def _dist(self, params): return ContinuousBernoulli(logits=params, validate_args=False)
-    def log_prob(self, params, x): return self._dist(params).log_prob(x).flatten(1).sum(1)
-    def mean(self, params):                                             # torch's loses three digits where the mean is near 1/2
+    def log_prob(self, params, x): return (params*x - _log_integral(params)).flatten(1).sum(1)
+    def mean(self, params):
         small = params.clamp(-.5, .5)
         series,large = .5 + small/12 - small**3/720 + small**5/30240, params.where(params.abs()>.5, torch.ones_like(params))
         return torch.where(params.abs()>.5, 1/(1-torch.exp(-large)) - 1/large, series)
-    def sample(self, params): return self._dist(params).sample()
+    def sample(self, params):
+        a = params.abs().clamp(min=1e-3)
+        x = -torch.log1p(torch.rand_like(a)*torch.expm1(-a))/a                 # by the quantile function of exp(-a x) on [0, 1]
+        return torch.where(params<0, x, 1-x)
 
     @property
     def recipe(self): return dict(likelihood='continuous_bernoulli')
+
+def _log_integral(l):
+    "log of the integral of exp(l x) over [0, 1]: a series where l is small"
+    small,a = l.clamp(-.5, .5),l.abs().clamp(min=.5)
+    series = small/2 + small**2/24 - small**4/2880 + small**6/181440
+    return torch.where(l.abs()>.5, l.clamp(min=0) + torch.log(-torch.expm1(-a)/a), series)
 
 # %% ../../nbs/models/01_likelihoods.ipynb #264b75d8
 class LaplaceLikelihood(Likelihood):

@@ -77,7 +77,15 @@ def elbo_metrics(
         res += [ELBOTerm(f'kl_z{i+1}', lambda l, i=i: l.kl_levels[:,i]), ValueMetric(lambda i=i: active.count(i), f'active_z{i+1}')]
     return res
 
-def _beta(loss_func): return loss_func.weight if isinstance(loss_func.weight, float) else sum(loss_func.weight)/len(loss_func.weight)
+def _beta(loss_func):
+    "One number for the column: the mean over levels; where the KL is in parts, the weight of the first"
+    w = loss_func.weight
+    return w if isinstance(w, float) else w[0] if getattr(loss_func, 'parts', ()) else sum(w)/len(w)
+
+def _kl_names(loss_func, n):
+    "Of the `n` columns of a KL"
+    parts = getattr(loss_func, 'parts', ())
+    return ['kl'] if n==1 else [f'kl_{p}' for p in parts] if len(parts)==n else [f'kl_z{i+1}' for i in range(n)]
 
 # %% ../../nbs/train/01_callbacks.ipynb #1739b897
 class BetaWarmup(Callback):
@@ -120,9 +128,11 @@ class CyclicalBeta(BetaWarmup):
         super().__init__(frac, by)
         self.n = n
 
-    def _cycle(self, pct, frac): return SchedLin(0., 1.)(min(pct*self.n%1/frac, 1.))
-    def _by_batch(self, frac): return self._cycle(self.pct_train, frac)
-    def _by_epoch(self, frac): return self._cycle(self.epoch/self.n_epoch, frac)
+    def _by_batch(self, frac): return SchedLin(0., 1.)(min(self.pct_train*self.n%1/frac, 1.))
+    def _by_epoch(self, frac):
+        cycle = self.n_epoch/self.n                                            # epochs
+        n_rise = int(frac*cycle + 1e-9)
+        return SchedLin(0., 1.)(min(self.epoch%cycle/n_rise, 1.)) if n_rise else 1.
 
 # %% ../../nbs/train/01_callbacks.ipynb #396b9f46
 @contextmanager
@@ -171,12 +181,12 @@ class ELBOHistory(Callback):
         if not self.n: return
         sums = _over_processes(torch.cat([self.sums, self.sums.new_tensor([self.n])]))
         loss,nll,*kls = (sums[:-1]/sums[-1]).tolist()
-        levels = {f'kl_z{i+1}': kl for i,kl in enumerate(kls)} if len(kls)>1 else {}
+        levels = dict(zip(_kl_names(self.learn.loss_func, len(kls)), kls)) if len(kls)>1 else {}
         self.rows.append(dict(epoch=last['epoch']+(self.split=='train'), split=self.split, loss=loss, nll=nll, kl=sum(kls), beta=_beta(self.learn.loss_func)) | levels)
 
     @property
     def table(self) -> pd.DataFrame:
-        "One row for each epoch and split; in a ladder also the KL of each level"
+        "One row for each epoch and split; in a ladder also the KL of each level, with `tc` of each part"
         return pd.DataFrame(self.rows, columns=None if self.rows else ['epoch', 'split', 'loss', 'nll', 'kl', 'beta'])
 
 # %% ../../nbs/train/01_callbacks.ipynb #404cdd59
@@ -214,7 +224,7 @@ class FiniteLoss(Callback):
         seen,self.seen = self.seen,[]
         for i,(loss,*terms) in enumerate(torch.stack(seen).tolist() if seen else (), end-len(seen)):
             if math.isfinite(loss): continue
-            names = ['nll', *(['kl'] if len(terms)==2 else [f'kl_z{l+1}' for l in range(len(terms)-1)])]
+            names = ['nll', *_kl_names(self.learn.loss_func, len(terms)-1)]
             raise FloatingPointError(f'The loss is {loss} in batch {i} of epoch {self.epoch}: {", ".join(f"{k} is {v:.4g}" for k,v in zip(names, terms))}. '
                                      'Look at that batch, lower the learning rate, or warm beta up; resume= keeps a run up to its last good checkpoint')
 

@@ -136,8 +136,23 @@ def _listeners(self:VAELearner, name):
     return self._called[name]
 
 # %% ../../nbs/train/02_learner.ipynb #08336d31
+def _check_known(learn):
+    "Complain where the model has parts that came after loss and optimiser"
+    model,lik = getattr(learn.model, 'module', learn.model),getattr(learn.loss_func, 'likelihood', None)
+    if lik is None or not isinstance(model, AutoEncoder): return
+    known = {id(p) for ps in learn.opt.param_lists for p in ps} if learn.opt else None
+    parts = [o for o in (model.likelihood, model.head, getattr(model, 'prior', None)) if o is not None]
+    if lik is not model.likelihood or known and not all(id(p) in known for o in parts for p in o.parameters()):
+        raise ValueError('The likelihood or the prior of the model was changed after its learner was made, so that loss and optimiser do not know it: make another with `vae_learner(dls, model)`')
+
+@patch
+def _do_epoch_validate(self:VAELearner, *args, **kwargs):
+    _check_known(self)
+    return Learner._do_epoch_validate(self, *args, **kwargs)
+
 @patch
 def _do_fit(self:VAELearner):
+    _check_known(self)
     try:
         with kept_memory(next(self.model.parameters()).device):
             for self.epoch in range(self.first_epoch, self.n_epoch): self._with_events(self._do_epoch, 'epoch', CancelEpochException)
@@ -228,9 +243,12 @@ def _objective(model, dls, beta, free_bits, free_bits_by, iwae, capacity, tc):
     "The loss, with the model told what it has to give"
     asked = [k for k,v in dict(iwae=iwae, capacity=capacity, tc=tc).items() if v is not None]
     if len(asked)>1: raise ValueError(f'{" and ".join(asked)} are different objectives: choose one')
+    if asked and free_bits: raise ValueError(f'free_bits are for the ELBO, not for {asked[0]}: leave one of them out')
     if asked and not isinstance(model, VAE): raise ValueError(f'{asked[0]} is for a VAE, not for {type(model).__name__}')
     if iwae is not None and not (isinstance(iwae, int) and iwae>=1): raise ValueError(f'iwae is a number of draws from 1, not {iwae!r}')
     if tc is not None and (len(model.latent_dims)>1 or not tc>=0 or not isinstance(beta, (int,float))): raise ValueError(f'tc is a weight, 0 or more, in a VAE of one level, with one beta, not {tc}')
     if isinstance(model, VAE): model.draws,model.sampled_kl,model.split_kl = iwae or 1,iwae is not None,dls.train.n if tc is not None else 0
     if capacity is not None: return CapacityLoss(model.likelihood, capacity, beta if beta!=1 else 30.)
-    return (IWAELoss if iwae else ELBOLoss)(model.likelihood, beta if tc is None else (beta, tc, beta), free_bits, free_bits_by)
+    loss_func = (IWAELoss if iwae else ELBOLoss)(model.likelihood, beta if tc is None else (beta, tc, beta), free_bits, free_bits_by)
+    if tc is not None: loss_func.parts = 'mi','tc','dim'
+    return loss_func

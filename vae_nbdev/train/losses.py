@@ -27,7 +27,7 @@ class ELBOLoss:
         if not free_bits>=0: raise ValueError(f'free_bits are nats, 0 or more, not {free_bits}')
         if free_bits_by not in ('level', 'sample'): raise ValueError(f"free_bits_by is 'level' or 'sample', not {free_bits_by!r}")
         self.likelihood,self.beta,self.free_bits,self.free_bits_by = likelihood,_checked_beta(beta),free_bits,free_bits_by
-        self.warmup,self.reduction = 1.,'mean'
+        self.warmup,self.reduction,self.parts = 1.,'mean',()                  # names of the KL's columns where these are no levels
 
     @property
     def kl(self) -> Tensor:
@@ -74,6 +74,11 @@ class CapacityLoss(ELBOLoss):
         if not isinstance(beta, (int,float)): raise ValueError(f'With a capacity beta is one number, not {beta}')
         super().__init__(likelihood, beta)
         self.capacity = capacity
+
+    @property
+    def weight(self) -> float:
+        "Beta, which is constant: the capacity is what rises"
+        return float(self.beta)
 
     def _cost(self, kl):
         kl = kl.sum(1)
