@@ -100,7 +100,7 @@ def read_notebook(app, docname, source):
     cells = list(_cells(nb))
     if docname==root_doc:
         cells += [dict(cell_type='markdown', metadata={}, source=_toctree(*o)) for o in _contents(Path(app.srcdir)).items()]
-        for c in cells: c['source'] = ''.join(c['source']).replace('../CONTRIBUTING.md', cfg['git_url']+'/blob/main/CONTRIBUTING.md')
+        for c in cells: c['source'] = re.sub(r'\.\./([A-Z]+\.md)', cfg['git_url']+r'/blob/main/\1', ''.join(c['source']))
     source[0] = json.dumps(nb | dict(cells=[c | {'id': f'c{i}'} for i,c in enumerate(cells)]))
 
 # -- comments beside parameters -----------------------------------------------------------------------------------------

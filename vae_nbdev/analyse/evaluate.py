@@ -73,7 +73,9 @@ def pca_error(
     split:str='test', # Where the error is measured
 ) -> float: # Mean squared error per pixel
     "Error of reconstructing images from their first principal components"
-    return torch.cat([_pca_errors(dls, n_components, x) for x,_ in split_dl(dls, split)]).double().mean().item()
+    with forked_rng(dls.train.device or 'cpu'):
+        torch.manual_seed(0)                                                       # of images that are drawn anew, the same each time
+        return torch.cat([_pca_errors(dls, n_components, x) for x,_ in split_dl(dls, split)]).double().mean().item()
 
 # %% ../../nbs/analyse/00_evaluate.ipynb #8507e081
 def _layer_bytes(model, x, k):
