@@ -288,9 +288,9 @@ class LogisticMixtureLikelihood(Likelihood):
         return logw.logsumexp(1).flatten(1).sum(1)
 
     def mean(self, params):
-        logw,mu,_,coefs = self._split(params)
+        logw,mu,log_s,coefs = self._split(params)
         xs = []
-        for _ in range(self.image_shape[0]): xs.append(self._centre(mu, coefs, xs).clamp(0, 1))
+        for c in range(self.image_shape[0]): xs.append(_mean_within(self._centre(mu, coefs, xs), log_s[:,:,c]))
         return (logw.exp()[:,:,None]*torch.stack(xs, 2)).sum(1)
 
     def sample(self, params):
@@ -303,6 +303,11 @@ class LogisticMixtureLikelihood(Likelihood):
 
     @property
     def recipe(self): return dict(likelihood='logistic_mixture', n_mix=self.n_mix, levels=self.levels)
+
+def _mean_within(mu, log_s):
+    "Mean of a logistic that is cut at 0 and 1, the tails in the ends: the integral of P(x > t)"
+    s = log_s.exp()
+    return s*(F.softplus(mu/s)-F.softplus((mu-1)/s))
 
 # %% ../../nbs/models/01_likelihoods.ipynb #83481513
 def bits_per_dim(
