@@ -41,7 +41,7 @@ def split_images(
 # %% ../../nbs/analyse/00_evaluate.ipynb #a838e394
 def _principal(dls, n_components):
     "Mean of the training images and their principal components, the first in the first column: D, D x `n_components` or more"
-    if not hasattr(dls, 'principal') or dls.principal[1].shape[1]<n_components<=len(dls.principal[0]):
+    if not hasattr(dls, 'principal') or dls.principal[1].shape[1]<min(n_components, dls.train.n, len(dls.principal[0])):
         with forked_rng(dls.train.device or 'cpu'):
             torch.manual_seed(0)                                                   # the same, whoever asks first
             dls.principal = _exact(dls) if math.prod(dls.image_shape)<=_most_pixels else _from_a_sample(dls, n_components)

@@ -304,6 +304,7 @@ class LogisticMixtureLikelihood(Likelihood):
     @property
     def recipe(self): return dict(likelihood='logistic_mixture', n_mix=self.n_mix, levels=self.levels)
 
+# %% ../../nbs/models/01_likelihoods.ipynb #a1ed6aa5
 def _mean_within(mu, log_s):
     "Mean of a logistic that is cut at 0 and 1, the tails in the ends: the integral of P(x > t)"
     s = log_s.exp()
