@@ -1,5 +1,5 @@
 "The estimators: against exact answers, within their memory, and with wrong input"
-import os, subprocess, sys, pytest, torch
+import os, subprocess, sys, warnings, pytest, torch
 from pathlib import Path
 from vae_nbdev import *
 
@@ -47,6 +47,12 @@ def test_columns_where_there_is_no_prior(binary):
     with pytest.raises(TypeError, match='k is for a VAE'): evaluate(learn, k=10)
     for f in (sample_quality, refit_prior): pytest.raises(TypeError, f, learn)
 
+@pytest.mark.parametrize('data,likelihood,has', [({}, 'bernoulli', False), (dict(binarize='threshold'), 'bernoulli', True), ({}, 'normal', False), (dict(whiten=.1), 'discretized_logistic', False)])
+def test_bits_per_dimension_only_where_pixels_are_what_the_likelihood_is_of(data, likelihood, has):
+    dls = image_dls('digits', bs=100, **data)
+    with warnings.catch_warnings(record=True) as told: learn = vae_learner(dls, SmallDenseVAE(dls.image_shape, 2), likelihood=likelihood)
+    assert ('bpd' in evaluate(learn, 'test'))==has and bool(told)==(not has and likelihood!='normal')
+
 @pytest.mark.parametrize('kwargs,match', [(dict(k=0), 'draws'), (dict(k=2.5), 'draws'), (dict(k=5, memory=0), 'memory'), (dict(n=1), 'from 2'), (dict(splits=('train', 'tset')), "'test'")])
 def test_wrong_arguments(kwargs, match, learn):
     before = learn.model.training
@@ -58,23 +64,43 @@ def test_an_error_leaves_the_mode_as_it_was(learn):
     with pytest.raises(ValueError): evaluate(learn, k=5, memory=-1)
     assert learn.model.training
 
-@pytest.mark.skipif(not Path('/proc/self/clear_refs').exists(), reason='the peak of memory is told by Linux')
-def test_draws_stay_within_their_memory(tmp_path):
-    "A process of its own, whose largest size before and after tells what 64 images at 1,000 draws take"
-    code = """
+def peaks(code):
+    "What a process of its own prints, numbers; `mb` there tells its size, and `taken` how far a call lifts the peak above `before`"
+    start = """
 import re, torch
 from pathlib import Path
 from vae_nbdev import *
-vae,x = DenseVAE((1,28,28), 16).eval(),torch.rand(64,1,28,28).round()
 def mb(what): return int(re.search(what+r':\\s+(\\d+)', Path('/proc/self/status').read_text())[1])/1024
-def taken(memory):
+def taken(f, *args, **kwargs):
     Path('/proc/self/clear_refs').write_text('5')                    # the peak begins anew
-    before = mb('VmRSS'); log_likelihood(vae, x, 1000, memory=memory); return mb('VmHWM')-before
-taken(1); small,large = taken(16),taken(400)
-vae.set_prior(dict(name='vamp', n=500)); print(small, large, taken(16))
+    f(*args, **kwargs); return mb('VmHWM')-before
 """
-    small,large,mixture = map(float, subprocess.run([sys.executable, '-W', 'ignore', '-c', code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1]).stdout.split())
-    assert small<16+8 and mixture<16+8 and 100<large<400, (small, large, mixture)
+    out = subprocess.run([sys.executable, '-W', 'ignore', '-c', start+code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1]).stdout
+    return map(float, out.split())
+
+tells_memory = pytest.mark.skipif(not Path('/proc/self/clear_refs').exists(), reason='the peak of memory is told by Linux')
+
+@tells_memory
+def test_draws_stay_within_their_memory():
+    "32 images at 1,000 draws, above one size: what malloc keeps of a call would be missing in the next"
+    mixture,small,large = peaks("""
+vae,x = DenseVAE((1,28,28), 16, prior=dict(name='vamp', n=500)).eval(),torch.rand(32,1,28,28).round()
+log_likelihood(vae, x[:2], 500, memory=1); before = mb('VmRSS')      # with the pseudo-inputs, which are encoded whatever the draws
+mixture = taken(log_likelihood, vae, x, 1000, memory=16)
+vae.set_prior('standard')
+print(mixture, taken(log_likelihood, vae, x, 1000, memory=16), taken(log_likelihood, vae, x, 1000, memory=400))
+""")
+    assert small<16+8 and mixture<16+8 and 100<large<400, (small, mixture, large)
+
+@tells_memory
+def test_precision_and_recall_do_not_take_the_square_of_the_images():
+    "All distances of 12,000 images are 549 MB; some at a time are fewer"
+    few,many = peaks("""
+x = torch.randn(24000, 32)
+precision_recall(x[:500], x[500:1000]); before = mb('VmRSS')
+print(taken(precision_recall, x[:1500], x[1500:3000]), taken(precision_recall, x[:12000], x[12000:]))
+""")
+    assert few<60 and many<549/2, (few, many)
 
 def test_a_prior_fitted_again_is_kept_and_trained_on(binary, tmp_path):
     learn = fitted(binary)
@@ -108,3 +134,27 @@ def test_results_from_the_command_line(tmp_path):
     res = run('mnist-vea')
     assert res.returncode and "There is no recipe 'mnist-vea'" in res.stderr
     assert all(r.source and r.epochs<=r.full_epochs for r in recipes.values())
+
+def test_a_refit_takes_arguments_of_the_mixture(binary):
+    learn = fitted(binary)
+    assert refit_prior(learn, 5, reg_covar=1.).components()[1].variance.min()>=1 > refit_prior(learn, 5).components()[1].variance.min()
+
+@pytest.mark.parametrize('objective,parts,beta', [(dict(tc=6.), ['kl_mi', 'kl_tc', 'kl_dim'], 1.), (dict(capacity=5.), [], 30.), (dict(iwae=3), [], 1.)])
+def test_parts_of_the_kl_are_logged_by_name(objective, parts, beta, binary):
+    torch.manual_seed(0)
+    learn = vae_learner(binary, SmallDenseVAE(binary.image_shape, 4), **objective)
+    with learn.no_bar(), learn.no_logging(): learn.fit(1, 1e-3)
+    t = learn.elbo_history.table
+    assert t.columns.tolist()==['epoch', 'split', 'loss', 'nll', 'kl', 'beta', *parts] and (t.beta==beta).all()
+    if parts: assert t[parts].sum(axis=1).tolist()==pytest.approx(t.kl.tolist(), rel=1e-5)
+
+def test_pseudo_inputs_are_encoded_once_a_step(binary):
+    vae,seen = SmallDenseVAE(binary.image_shape, 4, prior=dict(name='vamp', n=7)),[]
+    vae.encoder.register_forward_hook(lambda net, args, out: seen.append(len(args[0])))
+    vae(binary.one_batch()[0])
+    assert seen==[100,7]
+
+def test_another_likelihood_is_where_the_model_is(binary):
+    vae = SmallDenseVAE(binary.image_shape, 4).to('meta')
+    vae.set_likelihood('normal', noise='learned')
+    assert {o.device.type for o in (*vae.parameters(), *vae.buffers())}=={'meta'}

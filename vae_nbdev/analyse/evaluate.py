@@ -138,8 +138,8 @@ def _per_image(model, dls, x, k, memory):
 
 # %% ../../nbs/analyse/00_evaluate.ipynb #505c0ece
 def _all_images(learn, split, k, n, memory, seed):
-    "Means and standard errors of `_per_image` over a split, images, and the variance of the posterior means where there is one level"
-    model,dl,pick,terms,codes = learn.model,split_dl(learn.dls, split),torch.Generator().manual_seed(seed),_Moments(),_Moments()
+    "Means and standard errors of `_per_image` over a split, images, the variance of the posterior means where there is one level, and do all images fit the likelihood?"
+    model,dl,pick,terms,codes,fits = learn.model,split_dl(learn.dls, split),torch.Generator().manual_seed(seed),_Moments(),_Moments(),True
     if n is not None: dl = dl.new(get_idxs=_choice(dl, n, seed).tolist)
     watched = k and any(isinstance(cb, ProgressCallback) for cb in learn.cbs)
     with forked_rng(model), torch.no_grad(), model.drawing() if isinstance(model, VAE) else nullcontext():
@@ -149,17 +149,18 @@ def _all_images(learn, split, k, n, memory, seed):
                 torch.manual_seed(torch.randint(2**62, (), generator=pick).item())
                 each = _per_image(model, learn.dls, x, k, memory)
                 terms.add(torch.stack([o.cpu().double() for o in each.values()], 1))
+                fits = fits and model.likelihood.fits(x)
                 if len(getattr(model, 'latent_dims', ()))==1: codes.add(model.latent_levels(x)[0][0].mean)
     mean,se = (dict(zip(each, o.tolist())) for o in (terms.mean, (terms.var/terms.n).sqrt()))
-    return mean,se,terms.n,codes.var if codes.n else None
+    return mean,se,terms.n,codes.var if codes.n else None,fits
 
 # %% ../../nbs/analyse/00_evaluate.ipynb #e9f50a85
-def _summary(model, mean, se, spread):
-    "The row of `evaluate`, from means and standard errors and the variance of the posterior means"
+def _summary(model, mean, se, spread, fits):
+    "The row of `evaluate`, from what `_all_images` gives"
     kls = {o: v for o,v in mean.items() if o.startswith('kl_z')}
     res = dict(nll=mean['nll'], kl=sum(kls.values())) | (kls if len(kls)>1 else {}) | dict(elbo=mean['elbo'], elbo_se=se['elbo'])
     if 'log_px' in mean: res |= dict(log_px=mean['log_px'], log_px_se=se['log_px'], ess=mean['ess'])
-    if isinstance(model, VAE) and model.likelihood.discrete: res |= dict(bpd=bits_per_dim(-mean.get('log_px', mean['elbo']), model.likelihood))
+    if isinstance(model, VAE) and model.likelihood.discrete and fits: res |= dict(bpd=bits_per_dim(-mean.get('log_px', mean['elbo']), model.likelihood))
     if spread is not None: res |= dict(active=int((spread>.01).sum()))
     return res | dict(mse=mean['mse'], pca_mse=mean['pca_mse'])
 
@@ -182,9 +183,9 @@ def evaluate(
     _principal(learn.dls, getattr(model, 'latent_dim', 1))
     for split in splits:
         start = time.time()
-        with evaluating(model): mean,se,images,spread = _all_images(learn, split, k, n, memory, seed)
+        with evaluating(model): mean,se,images,spread,fits = _all_images(learn, split, k, n, memory, seed)
         rows.append(dict(split=split, data=recipe.get('source', 'custom'), binarize=recipe.get('binarize') or 'no', images=images, samples=k or 1)
-                    | _summary(model, mean, se, spread) | (dict(seconds=round(time.time()-start, 1)) if k else {}))
+                    | _summary(model, mean, se, spread, fits) | (dict(seconds=round(time.time()-start, 1)) if k else {}))
     return pd.DataFrame(rows).set_index('split')
 
 # %% ../../nbs/analyse/00_evaluate.ipynb #3392a27f

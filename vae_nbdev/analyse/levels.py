@@ -166,9 +166,10 @@ def embed_latents(
     "Posterior means of every level, on a plane"
     if method not in ('tsne', 'umap'): raise ValueError(f"method is 'tsne' or 'umap', not {method!r}")
     codes,parts = split_codes(learn, split, n, dls, seed=seed),{}
+    labels = {} if codes.labels is None else dict(label=pd.Categorical([codes.vocab[c] for c in codes.labels], list(dict.fromkeys(codes.vocab))))
     for l,(mean,*_) in enumerate(codes.levels):
         xy = _embedder(method, seed, **kwargs).fit_transform(StandardScaler().fit_transform(mean))
-        parts[f'z{l+1}'] = pd.DataFrame(xy, columns=['x','y']).assign(**({} if codes.labels is None else dict(label=[codes.vocab[c] for c in codes.labels])))
+        parts[f'z{l+1}'] = pd.DataFrame(xy, columns=['x','y']).assign(**labels)
     return pd.concat(parts, names=['level','image'])
 
 def _embedder(method, seed, **kwargs):
@@ -193,7 +194,9 @@ def plot_embedding(self:Learner,
     groups = list(e.groupby(level='level', sort=False))
     fig,axs = _subplots(1, len(groups), figsize=(1+4*len(groups), 4), squeeze=False)
     for (level,g),ax in zip(groups, axs[0]):
-        for j,(label,o) in enumerate(g.groupby('label') if 'label' in g else [(None, g)]): ax.scatter(o.x, o.y, s=4, alpha=.6, color=plt.cm.tab10(j%10), label=label)
+        for label,o in g.groupby('label', observed=True) if 'label' in g else [(None, g)]:
+            colour = 0 if label is None else g.label.cat.categories.get_loc(label)               # of its place in the vocabulary
+            ax.scatter(o.x, o.y, s=4, alpha=.6, color=plt.cm.tab10(colour%10), label=label)
         ax.set(xticks=[], yticks=[], title=f'{level}, by {dict(tsne="t-SNE", umap="UMAP")[method]}')
     if 'label' in e: axs[0,-1].legend(markerscale=3, loc='center left', bbox_to_anchor=(1,.5), fontsize=8)
     return _finish(fig, save)

@@ -201,9 +201,15 @@ def plot_latent_stats(self:Learner,
     a.plot(s.index, s.posterior_std, 's', ms=4, c='C1', label="posterior's own deviation")
     a.axhline(1, c='.7', lw=.8, ls=':'); a.axhline(0, c='.7', lw=.8)
     a.set(xlabel='latent', ylabel='value', title=f'Latents{_of(model, level)}, {split} images'); a.margins(y=.4); a.legend(fontsize=7, loc='upper right')
-    b.bar(s.index, s.kl); b.set(xlabel='latent', ylabel='KL (nats)', title=f'Cost of each latent, together {s.kl.sum():.1f} nats')
+    b.bar(s.index, s.kl); b.set(xlabel='latent', ylabel='KL (nats)', title=f'Cost of each latent, {s.kl.sum():.1f} nats in all{_at_beta(self)}')
     for ax in (a, b): ax.xaxis.get_major_locator().set_params(integer=True)
     return _finish(fig, save)
+
+def _at_beta(learn):
+    "Which beta, for a title, where it is another than 1"
+    beta = getattr(learn.loss_func, 'beta', 1)
+    return '' if beta==1 else f', beta {beta:g}' if isinstance(beta, (int,float)) else f', beta {beta}'
+
 
 # %% ../../nbs/analyse/01_plots.ipynb #a3b7103e
 @patch

@@ -55,17 +55,6 @@ class ImageDL(TfmdDL):
 
     def __len__(self): return self.steps or super().__len__()
 
-    def get_idxs(self) -> list|range:
-        "The indices of one epoch, in order"
-        if not self.shuffle: return range(self.n)                              # a list would take 36 bytes for each image
-        n = self.steps*self.bs if self.steps else self.n
-        return torch.cat([block_order(self.n, self.block) for _ in range(math.ceil(n/self.n))])[:n].tolist()
-
-    def create_batches(self, samps):
-        if self.block is None and self.device is not None and self.images.device!=self.device: self.images = self.images.to(self.device)
-        for idxs in torch.from_numpy(np.fromiter(samps, np.int64)).to(self.images.device).split(self.bs):
-            if len(idxs)==self.bs or not self.drop_last: yield self.images[idxs]
-
     def before_iter(self):
         super().before_iter()
         if not self.shuffle: self.after_batch.split_idx = 1                   # in order, for evaluation: nothing random
@@ -83,6 +72,23 @@ class ImageDL(TfmdDL):
         return tuple(self.images.shape[1:])
 
     def decode(self, b): return to_cpu(self.after_batch.decode(b))
+
+# %% ../../nbs/data/03_blocks.ipynb #970d5461
+@patch
+def get_idxs(self:ImageDL) -> list|range:
+    "The indices of one epoch, in order"
+    if not self.shuffle: return range(self.n)                              # a list would take 36 bytes for each image
+    n = self.steps*self.bs if self.steps else self.n
+    return torch.cat([block_order(self.n, self.block) for _ in range(math.ceil(n/self.n))])[:n].tolist()
+
+@patch
+def create_batches(self:ImageDL,
+    samps, # Indices
+):
+    "Batches of images, uint8 B x C x H x W"
+    if self.block is None and self.device is not None and self.images.device!=self.device: self.images = self.images.to(self.device)
+    for idxs in torch.from_numpy(np.fromiter(samps, np.int64)).to(self.images.device).split(self.bs):
+        if len(idxs)==self.bs or not self.drop_last: yield self.images[idxs]
 
 # %% ../../nbs/data/03_blocks.ipynb #7c37374d
 @patch

@@ -44,6 +44,10 @@ class Likelihood(nn.Module):
     def params_for(self, mean:Tensor) -> Tensor:
         "Parameters whose expected image is `mean`, or None where that is not known"
 
+    def fits(self, x:Tensor) -> bool:
+        "Are images B x C x H x W such as `log_prob` is a density, or a probability, of?"
+        return True
+
     @property
     def recipe(self) -> dict:
         "What `make_likelihood` needs to build it again; without it a model cannot be saved"
@@ -59,6 +63,7 @@ class BernoulliLikelihood(Likelihood):
     def mean(self, params): return params.sigmoid()
     def params_for(self, mean): return torch.logit(mean, eps=1e-3)
     def sample(self, params): return torch.bernoulli(params.sigmoid())
+    def fits(self, x): return bool(((x==0)|(x==1)).all())
 
     @property
     def recipe(self): return dict(likelihood='bernoulli')
@@ -162,6 +167,8 @@ class ContinuousBernoulliLikelihood(Likelihood):
         x = -torch.log1p(torch.rand_like(a)*torch.expm1(-a))/a                 # by the quantile function of exp(-a x) on [0, 1]
         return torch.where(params<0, x, 1-x)
 
+    def fits(self, x): return bool(((x>=0)&(x<=1)).all())
+
     @property
     def recipe(self): return dict(likelihood='continuous_bernoulli')
 
@@ -242,6 +249,8 @@ class DiscretizedLogisticLikelihood(Likelihood):
         mu,raw = params.chunk(2, 1)
         return _on_grid(_logistic(mu, _log_scale(raw)), self.levels)
 
+    def fits(self, x): return _is_on_grid(x, self.levels)
+
     @property
     def recipe(self): return dict(likelihood='discretized_logistic', levels=self.levels)
 
@@ -251,6 +260,7 @@ def _logistic(mu, log_s):
     return mu + log_s.exp()*torch.logit(u)
 
 def _on_grid(x, levels): return (x.clamp(0, 1)*(levels-1)).round()/(levels-1)
+def _is_on_grid(x, levels): return torch.allclose(x, _on_grid(x, levels), atol=.02/(levels-1))
 
 # %% ../../nbs/models/01_likelihoods.ipynb #7fcf9109
 class LogisticMixtureLikelihood(Likelihood):
@@ -287,19 +297,7 @@ class LogisticMixtureLikelihood(Likelihood):
         for c,o in enumerate(xs): logw = logw + log_mass(o, self._centre(mu, coefs, xs[:c]), log_s[:,:,c], self.levels)
         return logw.logsumexp(1).flatten(1).sum(1)
 
-    def mean(self, params):
-        logw,mu,log_s,coefs = self._split(params)
-        xs = []
-        for c in range(self.image_shape[0]): xs.append(_mean_within(self._centre(mu, coefs, xs), log_s[:,:,c]))
-        return (logw.exp()[:,:,None]*torch.stack(xs, 2)).sum(1)
-
-    def sample(self, params):
-        logw,mu,log_s,coefs = self._split(params)
-        k = Categorical(logits=logw.movedim(1, -1)).sample()[:,None]                   # B x 1 x H x W
-        def of(o): return o.gather(1, k[:,:,None].expand(-1, -1, *o.shape[2:]))        # the chosen component's
-        mu,log_s,coefs,xs = of(mu),of(log_s),of(coefs),[]
-        for c in range(self.image_shape[0]): xs.append(_on_grid(_logistic(self._centre(mu, coefs, xs), log_s[:,:,c]), self.levels))
-        return torch.cat(xs, 1)
+    def fits(self, x): return _is_on_grid(x, self.levels)
 
     @property
     def recipe(self): return dict(likelihood='logistic_mixture', n_mix=self.n_mix, levels=self.levels)
@@ -309,6 +307,29 @@ def _mean_within(mu, log_s):
     "Mean of a logistic that is cut at 0 and 1, the tails in the ends: the integral of P(x > t)"
     s = log_s.exp()
     return s*(F.softplus(mu/s)-F.softplus((mu-1)/s))
+
+@patch
+def mean(self:LogisticMixtureLikelihood,
+    params:Tensor, # B x P x H x W
+) -> Tensor: # B x C x H x W
+    "The expected image"
+    logw,mu,log_s,coefs = self._split(params)
+    xs = []
+    for c in range(self.image_shape[0]): xs.append(_mean_within(self._centre(mu, coefs, xs), log_s[:,:,c]))
+    return (logw.exp()[:,:,None]*torch.stack(xs, 2)).sum(1)
+
+# %% ../../nbs/models/01_likelihoods.ipynb #d739aab6
+@patch
+def sample(self:LogisticMixtureLikelihood,
+    params:Tensor, # B x P x H x W
+) -> Tensor: # B x C x H x W, each a multiple of 1/(levels-1)
+    "Pixels drawn from p(x|z)"
+    logw,mu,log_s,coefs = self._split(params)
+    k = Categorical(logits=logw.movedim(1, -1)).sample()[:,None]                   # B x 1 x H x W
+    def of(o): return o.gather(1, k[:,:,None].expand(-1, -1, *o.shape[2:]))        # the chosen component's
+    mu,log_s,coefs,xs = of(mu),of(log_s),of(coefs),[]
+    for c in range(self.image_shape[0]): xs.append(_on_grid(_logistic(self._centre(mu, coefs, xs), log_s[:,:,c]), self.levels))
+    return torch.cat(xs, 1)
 
 # %% ../../nbs/models/01_likelihoods.ipynb #83481513
 def bits_per_dim(

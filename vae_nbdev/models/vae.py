@@ -153,13 +153,6 @@ def center(self:AutoEncoder,
     if params is None or bias.any(): return
     with torch.no_grad(): bias.copy_(params.mean((1,2)) if isinstance(self.head, nn.Conv2d) else params.flatten())
 
-# %% ../../nbs/models/03_vae.ipynb #8af514b8
-def _named_args(o):
-    "A name and its arguments, from a name or dict(name=..., ...)"
-    if isinstance(o, str): return o,{}
-    if isinstance(o, dict) and isinstance(o.get('name'), str): return o['name'],{k: v for k,v in o.items() if k!='name'}
-    raise ValueError(f"latents and prior are names, or with arguments as dict(name='student_t', df=4.), not {o!r}")
-
 # %% ../../nbs/models/03_vae.ipynb #7dd3b3d8
 class VAE(AutoEncoder):
     "Latents, Gaussian with prior N(0, I) unless told otherwise, between `_encoder` and `_decoder`, which a subclass defines"
@@ -179,22 +172,6 @@ class VAE(AutoEncoder):
         self.prior = self._prior()
 
     @property
-    def prior_recipe(self) -> dict:
-        "What `set_prior` needs to make the prior again"
-        return dict(name=self._prior_args[0], **self._prior_args[1])
-
-    def _latents(self, n_features):
-        name,kwargs = self._family
-        return latent_family(name)[0](n_features, self.latent_dim, **kwargs)
-
-    def _prior(self) -> Prior:
-        (family,family_args),(name,kwargs) = self._family,self._prior_args
-        if name=='standard': return latent_family(family)[1](self.latent_dim, **{k: v for k,v in family_args.items() if k!='learn_df'}, **kwargs)
-        if name not in ('mixture', 'vamp'): raise ValueError(f"There is no prior {name!r}: choose one of standard, mixture, vamp")
-        if family=='truncated_normal' or name=='vamp' and family!='normal': raise ValueError(f"A {name} prior is made of Gaussians: it does not go with latents={family!r}")
-        return MixturePrior(self.latent_dim, **kwargs) if name=='mixture' else VampPrior(self.latent_dim, self.encode, self.image_shape, **kwargs)
-
-    @property
     def latent_dims(self) -> tuple:
         "Number of latents of each level, bottom level first: one level here, more in a ladder"
         return self.latent_dim,
@@ -212,6 +189,31 @@ class VAE(AutoEncoder):
         if self.split_kl: return self.decode(z[0]),split_kl(q, z[0], self.prior, self.split_kl)
         kl = q.log_prob(z).sum(-1) - self.prior.log_prob(z) if self.sampled_kl else kl_from_prior(q, self.prior, z)
         return self.decode(z.flatten(0, 1)),kl.expand(self.draws, -1).reshape(-1, 1)
+
+# %% ../../nbs/models/03_vae.ipynb #e56233ef
+def _named_args(o):
+    "A name and its arguments, from a name or dict(name=..., ...)"
+    if isinstance(o, str): return o,{}
+    if isinstance(o, dict) and isinstance(o.get('name'), str): return o['name'],{k: v for k,v in o.items() if k!='name'}
+    raise ValueError(f"latents and prior are names, or with arguments as dict(name='student_t', df=4.), not {o!r}")
+
+@patch(as_prop=True)
+def prior_recipe(self:VAE) -> dict:
+    "What `set_prior` needs to make the prior again"
+    return dict(name=self._prior_args[0], **self._prior_args[1])
+
+@patch
+def _latents(self:VAE, n_features):
+    name,kwargs = self._family
+    return latent_family(name)[0](n_features, self.latent_dim, **kwargs)
+
+@patch
+def _prior(self:VAE) -> Prior:
+    (family,family_args),(name,kwargs) = self._family,self._prior_args
+    if name=='standard': return latent_family(family)[1](self.latent_dim, **{k: v for k,v in family_args.items() if k!='learn_df'}, **kwargs)
+    if name not in ('mixture', 'vamp'): raise ValueError(f"There is no prior {name!r}: choose one of standard, mixture, vamp")
+    if family=='truncated_normal' or name=='vamp' and family!='normal': raise ValueError(f"A {name} prior is made of Gaussians: it does not go with latents={family!r}")
+    return MixturePrior(self.latent_dim, **kwargs) if name=='mixture' else VampPrior(self.latent_dim, self.encode, self.image_shape, **kwargs)
 
 # %% ../../nbs/models/03_vae.ipynb #3e38c1ee
 @patch

@@ -176,14 +176,14 @@ def _check_fit(dls, model, x):
     if len(x)==1 and any(isinstance(m, torch.nn.modules.batchnorm._BatchNorm) for m in model.modules()):
         raise ValueError('Batch norm has nothing to compare in a batch of one: choose a larger bs, or batch_norm=False')
     lik = model.likelihood
-    if isinstance(lik, BernoulliLikelihood) and not ((x==0)|(x==1)).all():
+    if lik.fits(x): return
+    if isinstance(lik, BernoulliLikelihood):
         warnings.warn("A Bernoulli likelihood is a density of binary images only, and these are grey: its numbers can't be compared. "
                       "Use image_dls(..., binarize='threshold'), or likelihood='continuous_bernoulli' or 'normal'.", stacklevel=3)
-    elif lik.discrete and not torch.allclose(x*(n := getattr(lik, 'levels', 2)-1), (x*n).round(), atol=.02):
-        warnings.warn(f"{type(lik).__name__} is a probability of images of {n+1} values from 0 to 1, and these have others: its numbers can't be compared. "
+    elif hasattr(lik, 'levels'):
+        warnings.warn(f"{type(lik).__name__} is a probability of images of {lik.levels} values from 0 to 1, and these have others: its numbers can't be compared. "
                       "Leave out what changes grey levels (whitening, contrast), or use likelihood='normal'.", stacklevel=3)
-    elif isinstance(lik, ContinuousBernoulliLikelihood) and not ((x>=0)&(x<=1)).all():
-        warnings.warn("A continuous Bernoulli is a density on [0, 1], and these images are not: use likelihood='normal'.", stacklevel=3)
+    else: warnings.warn(f"{type(lik).__name__} is a density on [0, 1], and these images are not: use likelihood='normal'.", stacklevel=3)
 
 _log = logging.getLogger(__name__)
 

@@ -7,15 +7,11 @@ __all__ = ['ELBOLoss', 'CapacityLoss', 'IWAELoss']
 
 # %% ../../nbs/train/00_losses.ipynb #4a66b670
 import math
-from fastcore.basics import listify
+from fastcore.basics import listify,patch
 from torch import Tensor
 from ..models.likelihoods import *
 
 # %% ../../nbs/train/00_losses.ipynb #d5751b33
-def _checked_beta(beta):
-    if not all(b>=0 for b in listify(beta)): raise ValueError(f'beta is the weight of the KL: 0 or more, or such a number for each level, not {beta}')
-    return beta if isinstance(beta, (int,float)) else tuple(beta)
-
 class ELBOLoss:
     "Negative ELBO: -log p(x|z) + beta KL, in nats per image, mean over the batch"
     def __init__(self,
@@ -34,14 +30,6 @@ class ELBOLoss:
         "KL of the last batch, all levels together: B"
         return self.kl_levels.sum(1)
 
-    @property
-    def weight(self) -> float|tuple:
-        "Beta as it counts now: one number, or one for each level"
-        beta,warmup = self.beta,self.warmup
-        if not isinstance(beta, tuple) and not isinstance(warmup, tuple): return beta*warmup
-        n = len(beta if isinstance(beta, tuple) else warmup)
-        return tuple(b*w for b,w in zip(*(o if isinstance(o, tuple) else (o,)*n for o in (beta, warmup)), strict=True))
-
     def __call__(self,
         pred:tuple, # (params: k*B x P x H x W, kl: k*B x L), from a model that draws k times
         x:Tensor, # B x C x H x W
@@ -55,12 +43,26 @@ class ELBOLoss:
 
     def _over_draws(self, loss): return loss.mean(0)                          # k x B to B
 
-    def _cost(self, kl):
-        "What a KL of B x L counts: B"
-        if self.free_bits: kl = (kl if self.free_bits_by=='sample' else kl.mean(0).expand_as(kl)).clamp(min=self.free_bits)
-        weight = self.weight
-        if not isinstance(weight, tuple): return weight*kl.sum(1)
-        return sum(w*k for w,k in zip(weight, kl.unbind(1), strict=True))
+# %% ../../nbs/train/00_losses.ipynb #271d6246
+def _checked_beta(beta):
+    if not all(b>=0 for b in listify(beta)): raise ValueError(f'beta is the weight of the KL: 0 or more, or such a number for each level, not {beta}')
+    return beta if isinstance(beta, (int,float)) else tuple(beta)
+
+@patch(as_prop=True)
+def weight(self:ELBOLoss) -> float|tuple:
+    "Beta as it counts now: one number, or one for each level"
+    beta,warmup = self.beta,self.warmup
+    if not isinstance(beta, tuple) and not isinstance(warmup, tuple): return beta*warmup
+    n = len(beta if isinstance(beta, tuple) else warmup)
+    return tuple(b*w for b,w in zip(*(o if isinstance(o, tuple) else (o,)*n for o in (beta, warmup)), strict=True))
+
+@patch
+def _cost(self:ELBOLoss, kl):
+    "What a KL of B x L counts: B"
+    if self.free_bits: kl = (kl if self.free_bits_by=='sample' else kl.mean(0).expand_as(kl)).clamp(min=self.free_bits)
+    weight = self.weight
+    if not isinstance(weight, tuple): return weight*kl.sum(1)
+    return sum(w*k for w,k in zip(weight, kl.unbind(1), strict=True))
 
 # %% ../../nbs/train/00_losses.ipynb #e9a776e9
 class CapacityLoss(ELBOLoss):
