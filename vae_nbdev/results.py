@@ -10,6 +10,7 @@ import json, math, pandas as pd, platform, time, torch, fastai
 from dataclasses import dataclass, field, replace
 from fastcore.script import call_parse
 from pathlib import Path
+from fastai.callback.core import Callback
 from torch import nn
 from .data.blocks import *
 from .models.networks import *
@@ -18,10 +19,12 @@ from .models.ladder import *
 from .train.callbacks import *
 from .train.learner import *
 from .train.checkpoints import *
+from .train.runs import *
 from .analyse.evaluate import *
 
 # %% ../nbs/results.ipynb #72a9d2c2
-def _layers(activation, *widths, first=nn.Linear): return [l for i,(a,b) in enumerate(zip(widths, widths[1:])) for l in ((nn.Linear if i else first)(a, b), getattr(nn, activation)())]
+def _layers(activation, *widths, first=nn.Linear):
+    return [l for i,(a,b) in enumerate(zip(widths, widths[1:])) for l in ((nn.Linear if i else first)(a, b), getattr(nn, activation)())]
 
 class TwoLayerVAE(VAE):
     "Two layers on either side of the latents (Burda et al. 2016)"
@@ -60,11 +63,13 @@ class Recipe:
     reduced:dict = field(default_factory=dict) # Fields that are others on the reduced budget
 
 # %% ../nbs/results.ipynb #7fb3e835
-_dynamic,_static,_fashion = (dict(source='mnist', binarize='sample'), dict(source='binarized_mnist'), dict(source='fashion_mnist', binarize='sample'))
+_dynamic,_static,_fashion = (dict(source='mnist', binarize='sample'), dict(source='binarized_mnist'),
+                             dict(source='fashion_mnist', binarize='sample'))
 _original = dict(lr=3e-4, epochs=20, full_epochs=20, steps=1000, cbs=(BetaWarmup,), source='the Keras library')
 _kl,_noise = 'Adam; KL summed, not averaged','noise 0.1 for 0.001; '
 _vamp,_other = dict(prior=dict(name='vamp', n=500)),'another network'
-_burda = dict(source='Burda et al. 2016, table 1', full_epochs=3280, reduced=dict(args=dict(activation='ELU'), lr=2e-3, cbs=(BetaWarmup,), differs='ELU, warm-up and rate, chosen on test images'))
+_burda = dict(source='Burda et al. 2016, table 1', full_epochs=3280,
+              reduced=dict(args=dict(activation='ELU'), lr=2e-3, cbs=(BetaWarmup,), differs='ELU, warm-up and rate, chosen on test images'))
 
 recipes = {
     'mnist-vae':           Recipe(_dynamic, TwoLayerVAE, 86.76, epochs=300, **_burda),
@@ -91,6 +96,12 @@ def machine(
     return f'{names[0] if names else platform.processor() or platform.machine()}, {torch.get_num_threads()} threads'
 
 # %% ../nbs/results.ipynb #70699bea
+class _Clock(Callback):
+    "Seconds of all epochs, those before an interruption too"
+    def __init__(self): self.seconds = 0.
+    def before_epoch(self): self.start = time.time()
+    def after_epoch(self): self.seconds += time.time()-self.start
+
 def reproduce(
     name:str, # Of a recipe
     epochs:int=None, # Instead of the recipe's reduced budget
@@ -98,11 +109,11 @@ def reproduce(
     k:int=5000, # Draws for each test image, where log p(x) is asked for
     n:int=None, # Test images; None is all
     seed:int=42, # Of everything
-    model_path:str|Path=None, # Folder to save the model in
+    run:str|Path=None, # Folder that keeps training and model; one that was interrupted goes on from there
 ) -> dict: # What was done, what came out, what was published
     "Train and evaluate a recipe"
     if name not in recipes: raise ValueError(f'There is no recipe {name!r}: choose one of {", ".join(recipes)}')
-    r,start = recipes[name],time.time()
+    r,clock = recipes[name],_Clock()
     if not full: r = replace(r, **r.reduced)
     if epochs is None: epochs = r.full_epochs if full else r.epochs
     for what,v,low in (('epochs', epochs, 1), ('k', k, 1), ('n', n, 2)):
@@ -110,14 +121,15 @@ def reproduce(
     torch.manual_seed(seed)
     dls = image_dls(**r.data, bs=r.bs, steps=r.steps)
     learn = vae_learner(dls, r.model(dls.image_shape, **r.args), precision='fp32', cbs=[cb() for cb in r.cbs], **r.learner)
-    learn.fit_flat_cos(epochs, r.lr, pct_start=.5)
-    minutes = (time.time()-start)/60
-    if model_path is not None: save_vae(learn, model_path)
+    learn.fit_flat_cos(epochs, r.lr, pct_start=.5, cbs=[clock] if run is None else [clock, Checkpoint(run)])
     e = evaluate(learn, 'test', k=k if r.metric=='nll' else None, n=n, seed=seed).iloc[0]
     ours,se = {'nll': (-e.get('log_px', math.nan), e.get('log_px_se')), 'mse': (e.mse, None), 'recon': (e.nll, None)}[r.metric]
-    return dict(name=name, metric=r.metric, ours=ours, se=se, published=r.published, source=r.source, differs=r.differs, elbo=e.elbo, ess=e.get('ess'), epochs=epochs, full_epochs=r.full_epochs,
-                batches=epochs*len(dls.train), bs=r.bs, data=r.data, model=r.model.__name__, arguments=dict(r.args), objective=dict(r.learner), lr=r.lr, precision=learn.precision,
-                seed=seed, samples=int(e.samples), images=int(e.images), minutes=minutes, evaluation_minutes=e.get('seconds', 0)/60, machine=machine(dls.device),
+    return dict(name=name, metric=r.metric, ours=ours, se=se, published=r.published, source=r.source,
+                differs=r.differs, elbo=e.elbo, ess=e.get('ess'), epochs=epochs, full_epochs=r.full_epochs,
+                batches=epochs*len(dls.train), bs=r.bs, data=r.data, model=r.model.__name__, arguments=dict(r.args),
+                objective=dict(r.learner), lr=r.lr, precision=learn.precision,
+                seed=seed, samples=int(e.samples), images=int(e.images), minutes=clock.seconds/60,
+                evaluation_minutes=e.get('seconds', 0)/60, machine=machine(dls.device),
                 versions=dict(torch=torch.__version__, fastai=fastai.__version__))
 
 # %% ../nbs/results.ipynb #ab7fa815
@@ -129,18 +141,20 @@ def vae_results(
     k:int=5000, # Draws for each test image, where log p(x) is asked for
     n:int=None, # Test images; all where it is left out
     seed:int=42, # Of everything
-    path:str='results', # Folder for NAME.json, and for the model in NAME/
+    path:str='results', # Folder for NAME.json, and for the run and its model in NAME-SEED/
 ):
-    "Make a published result again; write what came out to PATH/NAME.json"
+    "Make a published result again; write what came out to PATH/NAME.json. The same command goes on with a run that was interrupted, and evaluates one that is whole"
     if name=='list':
         for k,r in recipes.items(): print(f'{k:22} {r.metric:6} {r.published:<8} {r.source}')
         return
     if name not in recipes: raise SystemExit(f'There is no recipe {name!r}: choose one of {", ".join(recipes)}')
     path = Path(path).expanduser()
     path.mkdir(parents=True, exist_ok=True)
-    row = reproduce(name, epochs, full, k, n, seed, path/name)
+    try: row = reproduce(name, epochs, full, k, n, seed, path/f'{name}-{seed}')
+    except CheckpointError as e: raise SystemExit(str(e))
     (path/f'{name}.json').write_text(json.dumps(row, indent=1)+'\n')
-    print(f"{name}: {row['metric']} {row['ours']:.4g}, published {row['published']} ({row['source']}); {row['epochs']} of {row['full_epochs']} epochs, {row['minutes']:.1f} minutes")
+    print(f"{name}: {row['metric']} {row['ours']:.4g}, published {row['published']} ({row['source']}); {row['epochs']} of "
+          f"{row['full_epochs']} epochs, {row['minutes']:.1f} minutes")
 
 # %% ../nbs/results.ipynb #fa92f021
 def results_table(
@@ -149,4 +163,5 @@ def results_table(
     "What was reproduced, beside what was published"
     rows = [json.loads(f.read_text()) for f in sorted(Path(path).expanduser().glob('*.json'))]
     if not rows: raise FileNotFoundError(f'{path} holds no results: make one with `vae_results NAME --path {path}`')
-    return pd.DataFrame(rows).set_index('name')[['metric', 'ours', 'se', 'published', 'source', 'differs', 'elbo', 'epochs', 'full_epochs', 'samples', 'images', 'seed', 'minutes', 'machine']]
+    return pd.DataFrame(rows).set_index('name')[['metric', 'ours', 'se', 'published', 'source', 'differs', 'elbo', 'epochs',
+                                                 'full_epochs', 'samples', 'images', 'seed', 'minutes', 'machine']]

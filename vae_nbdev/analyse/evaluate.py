@@ -93,8 +93,8 @@ def _layer_bytes(model, x, k):
 def _draw_bytes(model, x):
     "What a draw takes: its layers, and the steps to its likelihood"
     with forked_rng(model): layers = _layer_bytes(model, x, 2)-_layer_bytes(model, x, 1)
-    mixed = len(model.prior.logits)*model.latent_dims[-1] if isinstance(model.prior, MixturePrior) else 0
-    return layers + 6*4*model.likelihood.n_params*math.prod(model.image_shape[1:]) + 3*4*mixed
+    mixed = len(model.prior.logits) if isinstance(model.prior, MixturePrior) else 0
+    return layers + 6*4*model.likelihood.n_params*math.prod(model.image_shape[1:]) + 4*8*mixed
 
 # %% ../../nbs/analyse/00_evaluate.ipynb #015114c7
 def log_likelihood(
@@ -122,7 +122,8 @@ def _choice(dl, n, seed):
 class _Moments:
     "Mean and deviation of columns that come batch by batch, of which none is kept"
     def __init__(self): self.n,self.total,self.squares = 0,0.,0.
-    def add(self, x): x = x.cpu().double(); self.n,self.total,self.squares = self.n+len(x),self.total+x.sum(0),self.squares+x.square().sum(0)
+    def add(self, x):
+        x = x.cpu().double(); self.n,self.total,self.squares = self.n+len(x),self.total+x.sum(0),self.squares+x.square().sum(0)
     @property
     def mean(self): return self.total/self.n
     @property
@@ -132,7 +133,8 @@ def _per_image(model, dls, x, k, memory):
     "What `evaluate` takes the mean of: B values each"
     params,kl = model(x)
     nll = -model.likelihood.log_prob(params, x)
-    terms = dict(nll=nll, elbo=-nll-kl.sum(1), mse=(model.reconstruct(x)-x).square().mean((1,2,3)), pca_mse=_pca_errors(dls, model.latent_dim, x))
+    terms = dict(nll=nll, elbo=-nll-kl.sum(1), mse=(model.reconstruct(x)-x).square().mean((1,2,3)),
+                 pca_mse=_pca_errors(dls, model.latent_dim, x))
     terms |= {f'kl_z{i+1}': o for i,o in enumerate(kl.T)}
     return terms | (dict(zip(('log_px', 'ess'), log_likelihood(model, x, k, memory))) if k else {})
 
@@ -160,7 +162,8 @@ def _summary(model, mean, se, spread, fits):
     kls = {o: v for o,v in mean.items() if o.startswith('kl_z')}
     res = dict(nll=mean['nll'], kl=sum(kls.values())) | (kls if len(kls)>1 else {}) | dict(elbo=mean['elbo'], elbo_se=se['elbo'])
     if 'log_px' in mean: res |= dict(log_px=mean['log_px'], log_px_se=se['log_px'], ess=mean['ess'])
-    if isinstance(model, VAE) and model.likelihood.discrete and fits: res |= dict(bpd=bits_per_dim(-mean.get('log_px', mean['elbo']), model.likelihood))
+    if isinstance(model, VAE) and model.likelihood.discrete and fits:
+        res |= dict(bpd=bits_per_dim(-mean.get('log_px', mean['elbo']), model.likelihood))
     if spread is not None: res |= dict(active=int((spread>.01).sum()))
     return res | dict(mse=mean['mse'], pca_mse=mean['pca_mse'])
 
@@ -184,7 +187,8 @@ def evaluate(
     for split in splits:
         start = time.time()
         with evaluating(model): mean,se,images,spread,fits = _all_images(learn, split, k, n, memory, seed)
-        rows.append(dict(split=split, data=recipe.get('source', 'custom'), binarize=recipe.get('binarize') or 'no', images=images, samples=k or 1)
+        rows.append(dict(split=split, data=recipe.get('source', 'custom'), binarize=recipe.get('binarize') or 'no',
+                         images=images, samples=k or 1)
                     | _summary(model, mean, se, spread, fits) | (dict(seconds=round(time.time()-start, 1)) if k else {}))
     return pd.DataFrame(rows).set_index('split')
 
@@ -207,7 +211,8 @@ class SplitCodes:
     @property
     def names(self) -> pd.MultiIndex:
         "(level, latent) for all latents: (z1, 0), (z1, 1), ..."
-        return pd.MultiIndex.from_tuples([(f'z{l+1}', i) for l,(mean,*_) in enumerate(self.levels) for i in range(mean.shape[1])], names=['level','latent'])
+        return pd.MultiIndex.from_tuples([(f'z{l+1}', i) for l,(mean,*_) in enumerate(self.levels)
+                                          for i in range(mean.shape[1])], names=['level','latent'])
 
 # %% ../../nbs/analyse/00_evaluate.ipynb #0c38aa17
 def split_codes(
@@ -221,7 +226,8 @@ def split_codes(
     "Images of a split and their posteriors, level by level"
     model,dls = learn.model,learn.dls if dls is None else dls
     if not isinstance(model, VAE): raise TypeError(f'{type(model).__name__} has no latents with a prior: this needs a VAE')
-    if tuple(dls.image_shape)!=model.image_shape: raise ValueError(f'The images are {tuple(dls.image_shape)} and the model is for {model.image_shape}')
+    if tuple(dls.image_shape)!=model.image_shape:
+        raise ValueError(f'The images are {tuple(dls.image_shape)} and the model is for {model.image_shape}')
     if n is not None and n<2: raise ValueError(f'n is a number of images from 2, or None for all, not {n}')
     dl = split_dl(dls, split)
     idxs,contrast = _choice(dl, n, seed),RandomContrast()
@@ -236,7 +242,8 @@ def split_codes(
     images,levels = zip(*parts)
     levels = [tuple(torch.cat(o).cpu() for o in zip(*level)) for level in zip(*levels)]
     labels,vocab = _labels(dls, split)
-    return SplitCodes(torch.cat(images).cpu(), levels, None if labels is None else labels[idxs], vocab, torch.cat(factors).cpu() if factors else None, idxs)
+    return SplitCodes(torch.cat(images).cpu(), levels, None if labels is None else labels[idxs], vocab,
+                      torch.cat(factors).cpu() if factors else None, idxs)
 
 # %% ../../nbs/analyse/00_evaluate.ipynb #ed1fc1c8
 def _labels(dls, split):

@@ -95,16 +95,19 @@ class _Sliders(_Tab):
         self.order = self.worth.argsort(descending=True).tolist()
         self.sliders = [self._slider(i, *ends) for i,ends in enumerate(ranges.tolist())]
         rows = [self.sliders[i] for i in self.order]
-        more = [widgets.Accordion([widgets.VBox(rows[shown:])], titles=(f'{len(rows)-shown} more',), selected_index=None)] if len(rows)>shown else []
+        more = [widgets.Accordion([widgets.VBox(rows[shown:])], titles=(f'{len(rows)-shown} more',),
+                                  selected_index=None)] if len(rows)>shown else []
         self.middle = _button('To the middle', lambda: explorer.move(level, explorer.start[level]), 'The median of the prior')
         self.draw = _button('Draw', lambda: explorer.move(level, _prior_draws(model, 1)[level]), 'From the prior')
-        self.resample = [_button(f'Hold z{level+1}, draw below', lambda: explorer.move(level, explorer.z[level], 1.), 'Lower levels from their priors, given this one')] if level else []
+        self.resample = [_button(f'Hold z{level+1}, draw below', lambda: explorer.move(level, explorer.z[level], 1.),
+                                 'Lower levels from their priors, given this one')] if level else []
         super().__init__(explorer, widgets.HBox([self.middle, self.draw, *self.resample]), *rows[:shown], *more)
         self.picture = explorer.picture
         self.children = self.picture,*self.children[1:]
 
     def _slider(self, i, low, high):
-        s = widgets.FloatSlider(0., min=low, max=high, step=(high-low)/100, description=f'z{self.level+1}[{i}]', readout_format='.2f', layout=widgets.Layout(width='28em'))
+        s = widgets.FloatSlider(0., min=low, max=high, step=(high-low)/100, description=f'z{self.level+1}[{i}]',
+                                readout_format='.2f', layout=widgets.Layout(width='28em'))
         s.observe(self._moved, 'value')
         return s
 
@@ -139,7 +142,8 @@ class _Walk(_Tab):
     "From one image to another"
     def __init__(self, explorer, steps=9):
         last = len(explorer.images)-1
-        self.first,self.last = (widgets.BoundedIntText(v, 0, last, description=d) for v,d in ((0, 'from image'), (min(1, last), 'to image')))
+        self.first,self.last = (widgets.BoundedIntText(v, 0, last, description=d)
+                                for v,d in ((0, 'from image'), (min(1, last), 'to image')))
         self.at = widgets.FloatSlider(.5, min=0., max=1., step=.01, description='way')
         self.strip,self.steps = Picture(),steps
         super().__init__(explorer, self.at, self.strip, widgets.HBox([self.first, self.last]))
@@ -194,7 +198,8 @@ class _Images(_Tab):
             top = kl[0].topk(min(self.n_bars, kl.shape[1])).indices.sort().values.cpu()
             m,s = (o[0].cpu()[top] for o in (mean, std))
             ax.bar(range(len(top)), m, yerr=s, capsize=2, color='C0'); ax.axhline(0, c='.6', lw=.8)
-            ax.set(xticks=range(len(top)), xticklabels=top.tolist(), xlabel=f'latent of z{l+1}', ylabel='mean, deviation', title=f'q(z{l+1}|x) costs {kl.sum():.1f} nats')
+            ax.set(xticks=range(len(top)), xticklabels=top.tolist(), xlabel=f'latent of z{l+1}', ylabel='mean, deviation',
+                   title=f'q(z{l+1}|x) costs {kl.sum():.1f} nats')
         fig.savefig(png, format='png')
         return png.getvalue()
 
@@ -234,7 +239,8 @@ def use(self:Explorer,
 ):
     "Look at `model` from now on"
     model,images = _model(model),self.images
-    if images is not None and tuple(images.shape[1:])!=model.image_shape: raise ValueError(f'The images are {tuple(images.shape[1:])} and the model is for {model.image_shape}')
+    if images is not None and tuple(images.shape[1:])!=model.image_shape:
+        raise ValueError(f'The images are {tuple(images.shape[1:])} and the model is for {model.image_shape}')
     self.model,self.picture = model,Picture()
     device = next(model.parameters()).device
     if images is not None: self.images = images.to(device)
@@ -243,12 +249,14 @@ def use(self:Explorer,
         draws = _prior_draws(model)
     self.ranges,levels = [_ranges(o) for o in draws],range(len(model.latent_dims))
     self.start = model.latents_below(draws[-1].median(0, keepdim=True).values, levels[-1], 0.)
-    self.worth = [kl.mean(0) for *_,kl in _codes(model, self.images)] if images is not None else [_influence(model, self.start, l, self.ranges[l]) for l in levels]
+    self.worth = ([kl.mean(0) for *_,kl in _codes(model, self.images)] if images is not None else
+                  [_influence(model, self.start, l, self.ranges[l]) for l in levels])
     self.levels,self.samples = [_Sliders(self, l) for l in levels],_Samples(self)
     self.walk,self.encode = (_Walk(self),_Images(self)) if images is not None else (None, None)
     self.set_latents(self.start)
     self.tabs.children = *self.levels,self.samples,*((self.walk, self.encode) if images is not None else ())
-    self.tabs.titles = *(f'z{l+1}' if len(levels)>1 else 'Latents' for l in levels),'Samples',*(('Walk', 'Images') if images is not None else ())
+    self.tabs.titles = *(f'z{l+1}' if len(levels)>1 else 'Latents' for l in levels),'Samples',*(('Walk', 'Images')
+        if images is not None else ())
     self.tabs.selected_index = 0
 
 # %% ../../nbs/analyse/07_explore.ipynb #ecc5c128
@@ -300,7 +308,8 @@ def _tab(self:Explorer): return self.tabs.children[self.tabs.selected_index]
 def _save_picture(self:Explorer): self._save('picture.png', lambda p: p.write_bytes(self._tab.picture.value))
 
 @patch
-def _save_latents(self:Explorer): self._save('latents.npz', lambda p: np.savez(p, **{k: z.cpu().numpy() for k,z in self._tab.latents.items()}))
+def _save_latents(self:Explorer):
+    self._save('latents.npz', lambda p: np.savez(p, **{k: z.cpu().numpy() for k,z in self._tab.latents.items()}))
 
 # %% ../../nbs/analyse/07_explore.ipynb #548cf407
 def _runs(path):
@@ -323,7 +332,8 @@ def explore(
     if isinstance(data, Tensor):
         if data.ndim!=4: raise ValueError(f'data is images N x C x H x W, not {" x ".join(map(str, data.shape))}')
         return Explorer(model, data[:n], runs=runs)
-    if not isinstance(data, DataLoaders): raise TypeError(f'data is loaders from `image_dls`, or a tensor of images, not {type(data).__name__}')
+    if not isinstance(data, DataLoaders):
+        raise TypeError(f'data is loaders from `image_dls`, or a tensor of images, not {type(data).__name__}')
     dl = split_dl(data, 'test')
     with forked_rng(model):
         torch.manual_seed(0)

@@ -32,7 +32,8 @@ def _factor(name, v, n, bins):
     v = v[there]
     classes = _binned(v, bins if v.dtype.kind=='f' else n)
     if len(np.unique(classes))<2: raise ValueError(f'The factor {name!r} has only one value')
-    if np.bincount(classes).min()<4: raise ValueError(f'The factor {name!r} has a value with {np.bincount(classes).min()} images: 4 or more are needed to hold some out')
+    if np.bincount(classes).min()<4:
+        raise ValueError(f'The factor {name!r} has a value with {np.bincount(classes).min()} images: 4 or more are needed to hold some out')
     return there,v,classes
 
 # %% ../../nbs/analyse/05_factors.ipynb #7f7dcb7d
@@ -50,13 +51,15 @@ def _predictability(z, v, classes, continuous, held):
     "How well each latent alone predicts a factor: d"
     scale = z.std(0).clip(1e-9)
     if continuous: return (((z-z.mean(0))/scale * ((v-v.mean())/v.std())[:,None]).mean(0))**2
-    def score(x): return balanced_accuracy_score(classes[held], LogisticRegression(class_weight='balanced', max_iter=200).fit(x[~held], classes[~held]).predict(x[held]))
+    def score(x):
+        return balanced_accuracy_score(classes[held], LogisticRegression(class_weight='balanced', max_iter=200).fit(x[~held], classes[~held]).predict(x[held]))
     return np.array([score(x[:,None]) for x in (z/scale).T])
 
 # %% ../../nbs/analyse/05_factors.ipynb #ac1de9de
 def _forest(z, classes, held, seed):
     "Importance of each latent for a factor, d, and the held-out accuracy, 0 is chance and 1 is all"
-    forest,chance = RandomForestClassifier(50, max_features=None, min_samples_leaf=5, random_state=seed).fit(z[~held], classes[~held]),1/len(np.unique(classes))
+    forest,chance = RandomForestClassifier(50, max_features=None, min_samples_leaf=5, random_state=seed).fit(z[~held],
+        classes[~held]),1/len(np.unique(classes))
     return forest.feature_importances_,(balanced_accuracy_score(classes[held], forest.predict(z[held]))-chance)/(1-chance)
 
 def _certainty(p):
@@ -84,12 +87,16 @@ def disentangle(
         info = _information(x, classes, bins)
         weights,right = _forest(x, classes, held, seed)
         importance.append(weights)
-        rows[name] = dict(mig=_gap(info), sap=_gap(_predictability(x, v, classes, v.dtype.kind=='f' and len(np.unique(v))>bins, held)), completeness=_certainty(weights[None])[0], informativeness=right, latent=int(info.argmax()), images=len(x))
+        rows[name] = dict(mig=_gap(info),
+                          sap=_gap(_predictability(x, v, classes, v.dtype.kind=='f' and len(np.unique(v))>bins, held)),
+                          completeness=_certainty(weights[None])[0], informativeness=right, latent=int(info.argmax()),
+                          images=len(x))
     r,table = np.stack(importance, 1),pd.DataFrame(rows.values(), index=pd.Index(rows, name='factor'))                     # r: latents x factors
     table['disentanglement'] = np.nan
     table.loc['mean'] = table[['mig', 'sap', 'completeness', 'informativeness']].mean()
     table.loc['mean', 'disentanglement'] = (_certainty(r)*r.sum(1)).sum()/max(r.sum(), 1e-12)
-    return table[['mig', 'sap', 'disentanglement', 'completeness', 'informativeness', 'latent', 'images']].astype(dict(latent='Int64', images='Int64'))
+    return table[['mig', 'sap', 'disentanglement', 'completeness', 'informativeness', 'latent',
+                  'images']].astype(dict(latent='Int64', images='Int64'))
 
 # %% ../../nbs/analyse/05_factors.ipynb #65efcf7e
 def disentanglement(

@@ -64,8 +64,11 @@ def plot_latent_correlations(self:Learner,
     for i,(g,ax) in enumerate(zip(groups, axs[0])):
         ax.axhspan(-chance, chance, color='.9'); ax.axhline(0, c='.7', lw=.8)
         for y in (-threshold, threshold): ax.axhline(y, c='k', lw=.8, ls='--')
-        for j,k in enumerate(g): ax.plot(g.index, g[k], ls='', ms=5, label=k, **(dict(marker='x', c='k') if k=='random contrast' else dict(marker='o', c=plt.cm.tab10(j%10))))
-        ax.set(xlabel=f'latent of z{i+1}', ylim=(-1,1), title=f'z{i+1}: {(g.abs()>threshold).any(axis=1).sum()} of {len(g)} beyond {threshold:g}')
+        for j,k in enumerate(g):
+            ax.plot(g.index, g[k], ls='', ms=5, label=k,
+                    **(dict(marker='x', c='k') if k=='random contrast' else dict(marker='o', c=plt.cm.tab10(j%10))))
+        ax.set(xlabel=f'latent of z{i+1}', ylim=(-1,1),
+               title=f'z{i+1}: {(g.abs()>threshold).any(axis=1).sum()} of {len(g)} beyond {threshold:g}')
         ax.xaxis.get_major_locator().set_params(integer=True)
     axs[0,0].set(ylabel='correlation'); axs[0,-1].legend(loc='center left', bbox_to_anchor=(1,.5), fontsize=8)
     return _finish(fig, save)
@@ -98,7 +101,8 @@ def plot_level_correlations(self:Learner,
     c = level_correlations(self, lower, upper, split, n)
     fig,ax = _subplots(figsize=(min(2.5+.25*len(c), 12), 1.4+.22*len(c.columns)))
     im = ax.imshow(c.T, cmap='RdBu_r', vmin=-1, vmax=1, aspect='auto')
-    ax.set(xlabel=f'latent of {c.index.name}', ylabel=f'latent of {c.columns.name}', title=f'Correlation of {c.index.name} with {c.columns.name}, {split} images')
+    ax.set(xlabel=f'latent of {c.index.name}', ylabel=f'latent of {c.columns.name}',
+           title=f'Correlation of {c.index.name} with {c.columns.name}, {split} images')
     for axis in (ax.xaxis, ax.yaxis): axis.get_major_locator().set_params(integer=True)
     fig.colorbar(im, ax=ax, label='correlation')
     return _finish(fig, save)
@@ -114,12 +118,14 @@ def top_down_draws(
     "Bottom-up, top-down and combined Gaussians of a level for one image, the levels above drawn `n` times"
     model = learn.model
     if not isinstance(model, LadderVAE): raise TypeError(f'{type(model).__name__} has no levels: this needs a LadderVAE')
-    if not 0<=level<len(model.latent_dims)-1: raise ValueError(f'level is one below the highest, 0 to {len(model.latent_dims)-2}, not {level}')
+    if not 0<=level<len(model.latent_dims)-1:
+        raise ValueError(f'level is one below the highest, 0 to {len(model.latent_dims)-2}, not {level}')
     if tuple(x.shape)!=model.image_shape: raise ValueError(f'x is one image of shape {model.image_shape}, not {tuple(x.shape)}')
     with forked_rng(model):
         torch.manual_seed(seed)
         guess,p,q = (o[level] for o in _draw_levels(model, x, n))
-    cols = {(k, s): getattr(d, a).expand(n, -1).flatten().cpu() for k,d in (('bottom-up', guess), ('top-down', p), ('combined', q)) for s,a in (('mean','mean'), ('std','stddev'))}
+    cols = {(k, s): getattr(d, a).expand(n, -1).flatten().cpu()
+            for k,d in (('bottom-up', guess), ('top-down', p), ('combined', q)) for s,a in (('mean','mean'), ('std','stddev'))}
     return pd.DataFrame(cols, index=pd.MultiIndex.from_product([range(n), range(model.latent_dims[level])], names=['draw','latent']))
 
 @inference
@@ -166,7 +172,8 @@ def embed_latents(
     "Posterior means of every level, on a plane"
     if method not in ('tsne', 'umap'): raise ValueError(f"method is 'tsne' or 'umap', not {method!r}")
     codes,parts = split_codes(learn, split, n, dls, seed=seed),{}
-    labels = {} if codes.labels is None else dict(label=pd.Categorical([codes.vocab[c] for c in codes.labels], list(dict.fromkeys(codes.vocab))))
+    labels = {} if codes.labels is None else dict(label=pd.Categorical([codes.vocab[c] for c in codes.labels],
+                                                                       list(dict.fromkeys(codes.vocab))))
     for l,(mean,*_) in enumerate(codes.levels):
         xy = _embedder(method, seed, **kwargs).fit_transform(StandardScaler().fit_transform(mean))
         parts[f'z{l+1}'] = pd.DataFrame(xy, columns=['x','y']).assign(**labels)
@@ -256,5 +263,6 @@ def plot_decodability(self:Learner,
         k = g.index.get_level_values('features')
         ax.bar(k, g.score, yerr=2*g.se, capsize=3, color=['C0' if o.startswith('z') else '.7' for o in k])
         ax.axhline(g.chance.iloc[0], c='k', ls='--', lw=1, label='chance'); ax.legend(loc='upper right', fontsize=8)
-        ax.set(ylabel='share right' if target=='label' else '$R^2$', ylim=(min(0, g.score.min()), 1.05), title=f'{target}, from test images'); ax.tick_params('x', rotation=20)
+        ax.set(ylabel='share right' if target=='label' else '$R^2$', ylim=(min(0, g.score.min()), 1.05),
+               title=f'{target}, from test images'); ax.tick_params('x', rotation=20)
     return _finish(fig, save)

@@ -72,7 +72,8 @@ def plot_reconstructions(self:Learner,
     for ax,split in zip(axs, ('train', 'test')):
         x = next(iter(split_dl(self.dls, split)))[0][:n]
         r = self.model.reconstruct(x)
-        _sheet(ax, torch.cat([dl.decode_images(x), dl.decode_images(r)]), len(x), f'{split}: originals, reconstructions below (their MSE {(x-r).square().mean():.4f})')
+        _sheet(ax, torch.cat([dl.decode_images(x), dl.decode_images(r)]), len(x),
+               f'{split}: originals, reconstructions below (their MSE {(x-r).square().mean():.4f})')
     return _finish(fig, save)
 
 # %% ../../nbs/analyse/01_plots.ipynb #e39f5e4e
@@ -139,7 +140,9 @@ def _of(model, level): return f' of z{level+1}' if len(model.latent_dims)>1 else
 
 # %% ../../nbs/analyse/01_plots.ipynb #2c97b62c
 def _planar(model):
-    if model.latent_dims!=(2,): raise ValueError(f'The latent plane needs a model with one level of 2 latents; this one has {" and ".join(map(str, model.latent_dims))}: see plot_traversal')
+    if model.latent_dims!=(2,):
+        raise ValueError(f'The latent plane needs a model with one level of 2 latents; this one has '
+                         f'{" and ".join(map(str, model.latent_dims))}: see plot_traversal')
 
 @patch
 def plot_manifold(self:Learner|VAE,
@@ -180,9 +183,12 @@ def plot_latent_scatter(self:Learner,
     fig,ax = _subplots(figsize=(5.5, 4.5))
     for c in [None] if y is None else y.unique().tolist():
         m = mean if c is None else mean[y==c]
-        ax.scatter(m[:,axes[0]], m[:,axes[1]], s=4, alpha=.6, color=plt.cm.tab10(c%10) if c is not None else None, label=None if c is None else vocab[c])
+        ax.scatter(m[:,axes[0]], m[:,axes[1]], s=4, alpha=.6, color=plt.cm.tab10(c%10) if c is not None else None,
+                   label=None if c is None else vocab[c])
     if y is not None: ax.legend(markerscale=3, loc='center left', bbox_to_anchor=(1,.5), fontsize=8)
-    ax.set(xlabel=f'latent {axes[0]}{_of(model, level)} (posterior mean)', ylabel=f'latent {axes[1]}{_of(model, level)} (posterior mean)', title=f'Where {split} images lie'); ax.set_aspect('equal', 'datalim')
+    ax.set(xlabel=f'latent {axes[0]}{_of(model, level)} (posterior mean)',
+           ylabel=f'latent {axes[1]}{_of(model, level)} (posterior mean)', title=f'Where {split} images lie')
+    ax.set_aspect('equal', 'datalim')
     return _finish(fig, save)
 
 # %% ../../nbs/analyse/01_plots.ipynb #d170aa45
@@ -200,8 +206,10 @@ def plot_latent_stats(self:Learner,
     a.errorbar(s.index, s['mean'], s['std'], fmt='o', ms=4, label='mean over images, with deviation')
     a.plot(s.index, s.posterior_std, 's', ms=4, c='C1', label="posterior's own deviation")
     a.axhline(1, c='.7', lw=.8, ls=':'); a.axhline(0, c='.7', lw=.8)
-    a.set(xlabel='latent', ylabel='value', title=f'Latents{_of(model, level)}, {split} images'); a.margins(y=.4); a.legend(fontsize=7, loc='upper right')
-    b.bar(s.index, s.kl); b.set(xlabel='latent', ylabel='KL (nats)', title=f'Cost of each latent, {s.kl.sum():.1f} nats in all{_at_beta(self)}')
+    a.set(xlabel='latent', ylabel='value', title=f'Latents{_of(model, level)}, {split} images'); a.margins(y=.4)
+    a.legend(fontsize=7, loc='upper right')
+    b.bar(s.index, s.kl); b.set(xlabel='latent', ylabel='KL (nats)',
+                                title=f'Cost of each latent, {s.kl.sum():.1f} nats in all{_at_beta(self)}')
     for ax in (a, b): ax.xaxis.get_major_locator().set_params(integer=True)
     return _finish(fig, save)
 

@@ -84,7 +84,8 @@ class FeatureNet(nn.Module):
     ):
         super().__init__()
         def block(i, o): return [nn.Conv2d(i, o, 3, stride=2, padding=1), nn.BatchNorm2d(o), nn.ReLU()]
-        self.body = nn.Sequential(*block(image_shape[0], 16), *block(16, 32), *block(32, 64), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(256, width), nn.BatchNorm1d(width, affine=False), nn.ReLU())
+        self.body = nn.Sequential(*block(image_shape[0], 16), *block(16, 32), *block(32, 64), nn.AdaptiveAvgPool2d(2),
+                                  nn.Flatten(), nn.Linear(256, width), nn.BatchNorm1d(width, affine=False), nn.ReLU())
         self.last = nn.Linear(width, n_classes)
         self.recipe = dict(n_classes=n_classes, accuracy=0.)
 
@@ -105,7 +106,8 @@ class FeatureNet(nn.Module):
 def _labelled(dls, split):
     "Images of a split with their labels, on the CPU"
     y = getattr(getattr(dls, 'images', None), f'{split}_labels', None)
-    if y is None: raise ValueError('A classifier needs labelled images, and these have no labels: give other features, such as `InceptionFeatures()`')
+    if y is None:
+        raise ValueError('A classifier needs labelled images, and these have no labels: give other features, such as `InceptionFeatures()`')
     return TensorDataset(split_images(dls, split).cpu(), y.long())
 
 def feature_net(
@@ -121,13 +123,18 @@ def feature_net(
         if path is not None and path.exists(): return _read(path, dls, epochs, seed)
         torch.manual_seed(seed)
         train,test = _labelled(dls, 'train'),_labelled(dls, 'test')
-        loaders = DataLoaders(DataLoader(train, bs=min(250, len(train)), shuffle=True, drop_last=True, num_workers=0), DataLoader(test, bs=500, num_workers=0), device=dls.device)
+        loaders = DataLoaders(DataLoader(train, bs=min(250, len(train)), shuffle=True, drop_last=True, num_workers=0),
+                              DataLoader(test, bs=500, num_workers=0), device=dls.device)
         loaders.train.rng,epochs = random.Random(seed),epochs or max(3, round(500/len(loaders.train)))
         net = FeatureNet(dls.image_shape, int(train.tensors[1].max())+1)
         learn = Learner(loaders, net, loss_func=CrossEntropyLossFlat(), metrics=accuracy)
         with learn.no_logging(): learn.fit_one_cycle(epochs, 3e-3)
-    net.recipe = dict(data=getattr(dls, 'recipe', {}), images=_checksum(dls.train.images), image_shape=list(dls.image_shape), n_classes=net.last.out_features, width=net.last.in_features, epochs=epochs, seed=seed, accuracy=learn.recorder.values[-1][-1])
-    if path is not None: path.parent.mkdir(parents=True, exist_ok=True); save_file({k: o.cpu() for k,o in net.state_dict().items()}, path, dict(recipe=json.dumps(net.recipe)))
+    net.recipe = dict(data=getattr(dls, 'recipe', {}), images=_checksum(dls.train.images),
+                      image_shape=list(dls.image_shape), n_classes=net.last.out_features, width=net.last.in_features,
+                      epochs=epochs, seed=seed, accuracy=learn.recorder.values[-1][-1])
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file({k: o.cpu() for k,o in net.state_dict().items()}, path, dict(recipe=json.dumps(net.recipe)))
     return net.eval()
 
 def _read(path, dls, epochs, seed):
@@ -136,7 +143,8 @@ def _read(path, dls, epochs, seed):
     if recipe.get('data')!=getattr(dls, 'recipe', {}) or recipe.get('image_shape')!=list(dls.image_shape) or recipe.get('images')!=_checksum(dls.train.images):
         raise ValueError(f'{path} holds no classifier of these images, but of {recipe.get("data")}: choose another file')
     if recipe['seed']!=seed or epochs not in (None, recipe['epochs']):
-        raise ValueError(f'{path} holds a classifier that was trained for {recipe["epochs"]} epochs with seed {recipe["seed"]}: choose another file')
+        raise ValueError(f'{path} holds a classifier that was trained for {recipe["epochs"]} epochs with seed '
+                         f'{recipe["seed"]}: choose another file')
     net = FeatureNet(dls.image_shape, recipe['n_classes'], recipe['width'])
     net.load_state_dict(load_file(path))
     net.recipe = recipe
@@ -148,10 +156,12 @@ class InceptionFeatures:
     name = 'Inception v3, 2,048 features'
     def __init__(self):
         try: from torchmetrics.image.fid import NoTrainInceptionV3
-        except ImportError as e: raise ImportError('Inception needs torchmetrics and torch-fidelity: pip install "vae_nbdev[inception]"') from e
+        except ImportError as e:
+            raise ImportError('Inception needs torchmetrics and torch-fidelity: pip install "vae_nbdev[inception]"') from e
         try: self.net = NoTrainInceptionV3(name='inception-v3-compat', features_list=['2048'])
         except ModuleNotFoundError as e: raise ImportError('Inception needs torch-fidelity: pip install "vae_nbdev[inception]"') from e
-        except OSError as e: raise OSError(f'The weights of Inception could not be fetched ({e}): without a network use `feature_net(dls)`') from e
+        except OSError as e:
+            raise OSError(f'The weights of Inception could not be fetched ({e}): without a network use `feature_net(dls)`') from e
 
     def features(self, x:Tensor) -> Tensor: # B x 2048
         "Of images B x C x H x W in [0, 1]"
@@ -172,13 +182,15 @@ def sample_quality(
 ) -> pd.DataFrame: # Rows samples, reconstructions, real images; columns fid, kid, kid_sd, precision, recall, images, features
     "Distances of made images from real ones"
     if not isinstance(learn.model, VAE): raise TypeError(f'{type(learn.model).__name__} has no prior to draw images from: this needs a VAE')
-    if n is not None and not (isinstance(n, int) and n>=4): raise ValueError(f'n is a number of images from 4, or None for half of the split, not {n}')
+    if n is not None and not (isinstance(n, int) and n>=4):
+        raise ValueError(f'n is a number of images from 4, or None for half of the split, not {n}')
     model,images = learn.model,split_codes(learn, split, None if n is None else 2*n, seed=seed).images
     net,target,real = feature_net(learn.dls) if net is None else net,images[::2],images[1::2]
     n,device = len(real),next(model.parameters()).device
     with forked_rng(model):
         torch.manual_seed(seed)
-        made = {'samples': [_means(model, len(o), temperature) for o in torch.arange(n).split(500)], 'reconstructions': [model.reconstruct(o.to(device)) for o in real.split(500)], 'real images': [real]}
+        made = {'samples': [_means(model, len(o), temperature) for o in torch.arange(n).split(500)],
+                'reconstructions': [model.reconstruct(o.to(device)) for o in real.split(500)], 'real images': [real]}
     def seen(x):
         "Images as `net` wants them: those of ours as the model sees them, others in [0, 1]"
         return x.cpu().clamp(images.min(), images.max()) if isinstance(net, FeatureNet) else learn.dls.train.decode_images(x)
@@ -186,5 +198,6 @@ def sample_quality(
     for what,x in made.items():
         f = net.features(seen(torch.cat(x))).detach().cpu()
         (kid,sd),(precision,recall) = kernel_distance(target, f),precision_recall(target, f)
-        rows[what] = dict(fid=frechet_distance(target, f), kid=kid, kid_sd=sd, precision=precision, recall=recall, images=n, split=split, features=net.name)
+        rows[what] = dict(fid=frechet_distance(target, f), kid=kid, kid_sd=sd, precision=precision, recall=recall, images=n,
+                          split=split, features=net.name)
     return pd.DataFrame(rows.values(), index=pd.Index(rows, name=''))

@@ -73,7 +73,8 @@ def _fit_gabor(f):
         basis = _wave((h, w), *p)
         c,*_ = np.linalg.lstsq(basis, f.ravel(), rcond=None)
         return c,basis@c-f.ravel()
-    fits = [least_squares(lambda p: solved(p)[1], np.clip(s, np.add(low, 1e-6), np.subtract(high, 1e-6)), bounds=(low, high), x_scale=[1, 1, 20, .05, 1, 1], max_nfev=60) for s in _starts(f, (top/2, top))]
+    fits = [least_squares(lambda p: solved(p)[1], np.clip(s, np.add(low, 1e-6), np.subtract(high, 1e-6)), bounds=(low, high),
+                          x_scale=[1, 1, 20, .05, 1, 1], max_nfev=60) for s in _starts(f, (top/2, top))]
     best = min(fits, key=lambda r: r.cost)
     a,b = solved(best.x)[0]
     turn = best.x[2]%360>=180                                                          # the same wave, seen from the other side
@@ -90,7 +91,8 @@ def fit_gabors(
     if not flat.flatten(1).std(1).gt(0).all(): raise ValueError('A field without any variation has no Gabor')
     scale = flat.flatten(1).abs().amax(1)
     res = pd.DataFrame([_fit_gabor((f/s).numpy()) for f,s in zip(flat, scale)])
-    return res.assign(amplitude=res.amplitude*scale.numpy())[['x','y','orientation','frequency','phase','sigma_across','sigma_along','amplitude','r2']]
+    return res.assign(amplitude=res.amplitude*scale.numpy())[['x','y','orientation','frequency','phase','sigma_across',
+                                                              'sigma_along','amplitude','r2']]
 
 # %% ../../nbs/analyse/03_receptive.ipynb #6d092f7a
 @patch
@@ -106,6 +108,7 @@ def plot_receptive_fields(self:Learner|VAE,
     pics = fields[fits.index.tolist()],draw_gabors(fits, tuple(fields.shape[2:])).expand_as(fields)
     ncols = int(np.ceil(len(fields)**.5))
     fig,axs = _subplots(1, 2, figsize=(9, 1+4*np.ceil(len(fields)/ncols)/ncols))
-    titles = f'Receptive fields of z{level+1}' if len(_model(self).latent_dims)>1 else 'Receptive fields',f'Best Gabors: $R^2$ of {threshold:g} or more for {(fits.r2>=threshold).sum()} of {len(fits)}'
+    titles = f'Receptive fields of z{level+1}' if len(_model(self).latent_dims)>1 else 'Receptive fields',\
+             f'Best Gabors: $R^2$ of {threshold:g} or more for {(fits.r2>=threshold).sum()} of {len(fits)}'
     for ax,pic,title in zip(axs, pics, titles): _sheet(ax, .5+.5*pic/pic.abs().amax((1,2,3), keepdim=True), ncols, title)
     return _finish(fig, save)

@@ -25,8 +25,10 @@ def refit_prior(
 ) -> MixturePrior: # The model's prior from now on
     "Fit a mixture of diagonal Gaussians to the aggregate posterior, and make it the prior"
     model = learn.model
-    if not isinstance(model, VAE) or isinstance(model, LadderVAE): raise TypeError(f'{type(model).__name__} has no single level of latents: a prior can be fitted again for a VAE of one level')
-    if model._family[0]=='truncated_normal': raise ValueError("Gaussians do not end where latents='truncated_normal' do: this prior is for the other families")
+    if not isinstance(model, VAE) or isinstance(model, LadderVAE):
+        raise TypeError(f'{type(model).__name__} has no single level of latents: a prior can be fitted again for a VAE of one level')
+    if model._family[0]=='truncated_normal':
+        raise ValueError("Gaussians do not end where latents='truncated_normal' do: this prior is for the other families")
     if not (isinstance(n, int) and n>=1): raise ValueError(f'n is a number of Gaussians from 1, not {n}')
     if images is not None and images<2*n: raise ValueError(f'{n} Gaussians want {2*n} images or more, not {images}')
     codes = split_codes(learn, 'train', images, seed=seed)

@@ -35,7 +35,9 @@ class _WhileTraining(Callback):
     "A callback of fits alone, in the first process"
     run_valid = False
     def before_fit(self):
-        self.run = not hasattr(self.learn, 'lr_finder') and not hasattr(self.learn, 'gather_preds') and not getattr(self.learn, 'rank_distrib', 0)
+        self.run = not hasattr(self.learn, 'lr_finder') and not hasattr(self.learn,
+                                                                        'gather_preds') and not getattr(self.learn,
+            'rank_distrib', 0)
         if self.run: self.start()
 
 # %% ../../nbs/analyse/08_watch.ipynb #10280929
@@ -60,7 +62,8 @@ class WatchCallback(_WhileTraining):
         "A point of the curves"
         l = self.learn.loss_func
         kls = l.kl_levels.mean(0).tolist()
-        self.points.append((self.train_iter/len(self.dls.train), self.learn.loss.item(), l.nll.mean().item(), dict(zip(_kl_names(l, len(kls)), kls)), _beta(l)))
+        self.points.append((self.train_iter/len(self.dls.train), self.learn.loss.item(), l.nll.mean().item(),
+                            dict(zip(_kl_names(l, len(kls)), kls)), _beta(l)))
         if self.live and time.time()-self.drawn > 10*self.cost: self.draw()
 
     def after_train(self):

@@ -48,7 +48,8 @@ class ImageDL(TfmdDL):
         **kwargs
     ):
         try: self.images = torch.as_tensor(dataset.items)
-        except (TypeError, ValueError, RuntimeError): raise ValueError('ImageDL wants one array of images, N x C x H x W, not a list') from None
+        except (TypeError, ValueError, RuntimeError):
+            raise ValueError('ImageDL wants one array of images, N x C x H x W, not a list') from None
         if self.images.ndim!=4: raise ValueError(f'ImageDL wants images N x C x H x W, not an array of shape {tuple(self.images.shape)}')
         self.steps,self.block = steps if shuffle else None,block
         super().__init__(dataset, bs=bs, shuffle=shuffle, num_workers=0, **kwargs)
@@ -129,12 +130,15 @@ class _Joined:
     def ranges(self):
         ends = [0, *torch.tensor([len(o) for o in self.parts]).cumsum(0).tolist()]
         return [range(a, b) for a,b in zip(ends, ends[1:])]
-    def __getitem__(self, idxs): return dict(zip(self.ranges(), self.parts))[idxs if isinstance(idxs, range) else range(idxs[0], idxs[-1]+1)]
+    def __getitem__(self, idxs):
+        return dict(zip(self.ranges(), self.parts))[idxs if isinstance(idxs, range) else range(idxs[0], idxs[-1]+1)]
 
 # %% ../../nbs/data/03_blocks.ipynb #9789a433
 def _holdout(images, pct, seed):
     "`images` with `pct` of its training images moved to a validation split"
-    if images.mapped: raise ValueError(f'{images.name} is left on the disk, where its training images cannot be split: put `valid_images` into the file, or leave out valid_pct')
+    if images.mapped:
+        raise ValueError(f'{images.name} is left on the disk, where its training images cannot be split: put `valid_images` '
+                         'into the file, or leave out valid_pct')
     if not 0<pct<1: raise ValueError(f'valid_pct is a share between 0 and 1, not {pct}')
     idxs = torch.randperm(len(images.train_images), generator=torch.Generator().manual_seed(seed))
     n = round(pct*len(idxs))
@@ -162,19 +166,24 @@ def image_dls(
     "fastai `DataLoaders` of the images called `source`"
     if contrast not in (None, 'image', 'class'): raise ValueError(f"contrast is None, 'image' or 'class', not {contrast!r}")
     if not isinstance(bs, int) or bs<1: raise ValueError(f'bs is a number of images, at least 1, not {bs!r}')
-    if steps is not None and not (isinstance(steps, int) and steps>=1): raise ValueError(f'steps is a number of batches, at least 1, not {steps!r}')
+    if steps is not None and not (isinstance(steps, int) and steps>=1):
+        raise ValueError(f'steps is a number of batches, at least 1, not {steps!r}')
     if isinstance(source, Images) and kwargs: raise TypeError(f'image_dls has no argument {", ".join(kwargs)}')
     images = source if isinstance(source, Images) else load_dataset(source, **kwargs)
     recipe = dict(source=images.name, binarize=binarize, whiten=whiten, contrast=contrast, random_contrast=random_contrast,
                   batch_tfms=[type(o).__name__ for o in L(batch_tfms)])
     if valid_pct is not None: images = _holdout(images, valid_pct, seed)
-    if contrast=='class' and images.mapped: raise ValueError(f"{images.name} is left on the disk, so its classes cannot be normalised: contrast='image', or leave out mapped=True")
+    if contrast=='class' and images.mapped:
+        raise ValueError(f"{images.name} is left on the disk, so its classes cannot be normalised: contrast='image', or "
+                         "leave out mapped=True")
     if contrast=='class': images = normalize_class_contrast(images)
     tfms = [*L(ContrastNormalize() if contrast=='image' else None), *L(RandomContrast() if random_contrast else None),
             *L(Binarize(binarize) if binarize else None), *L(Whiten(whiten) if whiten else None), *L(batch_tfms)]
     joined = _Joined([o for o in (images.train_images, images.valid_images, images.test_images) if o is not None])
-    if len(images.train_images)<bs: raise ValueError(f'bs={bs} is more than the {len(images.train_images)} training images: choose a smaller batch')
+    if len(images.train_images)<bs:
+        raise ValueError(f'bs={bs} is more than the {len(images.train_images)} training images: choose a smaller batch')
     block = DataBlock(ImagesBlock(tfms), get_items=lambda o: joined, splitter=lambda o: joined.ranges())
-    dls = block.dataloaders(images, bs=bs, steps=steps, block=1024 if images.mapped else None, device=None if device is None else torch.device(device))
+    dls = block.dataloaders(images, bs=bs, steps=steps, block=1024 if images.mapped else None,
+                            device=None if device is None else torch.device(device))
     dls.images,dls.vocab,dls.test,dls.recipe = images,images.vocab,dls.loaders[-1],recipe
     return dls

@@ -81,7 +81,8 @@ def _check_labels(images, split):
     y,n,at = getattr(images, f'{split}_labels'), len(getattr(images, f'{split}_images')), _at(images.name, f'{split}_labels')
     if y is None: raise DatasetError(f'{at} is missing, though another split has labels; expected labels for every split or for none')
     if not (isinstance(y, torch.Tensor) and y.dtype==torch.int64 and y.ndim==1):
-        raise DatasetError(f'{at} is of type {getattr(y, "dtype", type(y).__name__)}; expected a torch.int64 tensor, one class number an image')
+        raise DatasetError(f'{at} is of type {getattr(y, "dtype", type(y).__name__)}; expected a torch.int64 tensor, one '
+                           'class number an image')
     if len(y)!=n: raise DatasetError(f'{at} has length {len(y):,}; expected {n:,}, one for each of `{split}_images`')
     if y.min()<0 or y.max()>=2**16: raise DatasetError(f'{at} goes from {y.min()} to {y.max()}; expected class numbers from 0 to 65,535')
     return y.max().item()
@@ -92,7 +93,8 @@ def _check_vocab(images, top):
     if not (isinstance(images.vocab, list) and all(isinstance(o, str) for o in images.vocab)):
         raise DatasetError(f'{_at(images.name, "vocab")} is {_brief(images.vocab)}; expected a list of strings, a name for each class')
     if len(images.vocab)<=top:
-        raise DatasetError(f'{_at(images.name, "vocab")} has {len(images.vocab)} names; expected at least {top+1}, as labels go up to {top}')
+        raise DatasetError(f'{_at(images.name, "vocab")} has {len(images.vocab)} names; expected at least {top+1}, as '
+                           f'labels go up to {top}')
     return images.vocab
 
 # %% ../../nbs/data/00_pickles.ipynb #7b8d3011
@@ -183,7 +185,8 @@ class _Array:
             data = seen[id(data)]
         if not isinstance(data, (bytes,bytearray)): raise DatasetError(f'{at} is an array without its bytes; expected an array of numbers')
         shape = [operator.index(n) for n in self.shape[:65]]
-        if len(shape)>64 or not all(0<=n<2**63 for n in shape): raise DatasetError(f'{at} claims a shape that no array has; expected an array of numbers')
+        if len(shape)>64 or not all(0<=n<2**63 for n in shape):
+            raise DatasetError(f'{at} claims a shape that no array has; expected an array of numbers')
         if math.prod(shape)*dtype.itemsize != len(data):
             raise DatasetError(f'{at} has {len(data):,} bytes; expected {_by(shape)} of {dtype}')
         res = np.ndarray(shape, dtype, data, order='C' if self.axes else self.order)
@@ -310,7 +313,8 @@ def _plain(o, name, keys=(), seen=None):
     "`o` with arrays in the place of stand-ins; `name` and `keys` say where it lies"
     seen = {} if seen is None else seen
     if isinstance(o, _Admitted): raise UnsafePickleError(o.name)
-    if isinstance(o, int) and o.bit_length()>2000: raise DatasetError(f'{_at(name, *keys)} is a number of {o.bit_length():,} bits; expected one that an array can hold')
+    if isinstance(o, int) and o.bit_length()>2000:
+        raise DatasetError(f'{_at(name, *keys)} is a number of {o.bit_length():,} bits; expected one that an array can hold')
     if not isinstance(o, (*_containers,_Array,_Dtype)): return o
     if id(o) not in seen:
         if   isinstance(o, (_Array,_Dtype)): seen[id(o)] = o.get(_at(name, *keys), seen)
@@ -324,9 +328,11 @@ def _reading(at, expected):
     "What goes wrong here is told as an error of the file"
     try: yield
     except (DatasetError,UnsafePickleError): raise
-    except MemoryError:      raise MemoryError(f'{at} does not fit in memory: leave it on the disk, mapped=True (.npy or uncompressed .npz)') from None
+    except MemoryError:
+        raise MemoryError(f'{at} does not fit in memory: leave it on the disk, mapped=True (.npy or uncompressed .npz)') from None
     except RecursionError:   raise DatasetError(f'{at} is nested too deeply; expected {expected}') from None
-    except Exception as e:   raise DatasetError(f'{at} is truncated or damaged ({type(e).__name__}: {str(e)[:80]}); expected {expected}') from None
+    except Exception as e:
+        raise DatasetError(f'{at} is truncated or damaged ({type(e).__name__}: {str(e)[:80]}); expected {expected}') from None
 
 def safe_unpickle(file, # an open binary file, or bytes
                   max_bytes=2**32, # memory that it may take, about
@@ -377,7 +383,8 @@ def _bytes(x, at, mask=False):
     if x.dtype.kind=='f':
         if not np.isfinite([lo,hi]).all():
             raise DatasetError(f'{at} holds {(~np.isfinite(x)).sum():,} NaN or infinite values; expected floats from 0 to 1')
-        if lo<-1e-3 or hi>1+1e-3: raise DatasetError(f'{at} has float values from {lo:.4g} to {hi:.4g}; expected 0 to 1: {_rescale(lo, hi)}')
+        if lo<-1e-3 or hi>1+1e-3:
+            raise DatasetError(f'{at} has float values from {lo:.4g} to {hi:.4g}; expected 0 to 1: {_rescale(lo, hi)}')
         return np.concatenate([np.rint(o.clip(0,1)*255).astype(np.uint8) for o in np.array_split(x, len(x)//1000+1)]) # in parts: floats are large
     if lo<0 or hi>255: raise DatasetError(f'{at} has integer values from {lo} to {hi}; expected 0 to 255')
     return x.astype(np.uint8) * np.uint8(255 if mask or x.dtype.kind=='b' else 1)
@@ -407,8 +414,10 @@ def _map_tensors(arrays, name):
     "A dict of `np.memmap` as a dict of tensors, N x C x H x W, that read from the disk"
     res = {}
     for k,x in arrays.items():
-        if not isinstance(x, np.memmap) or x.dtype!=np.uint8: raise DatasetError(f'{_at(name,k)} is not an array of uint8 left on the disk, as the others are')
-        if x[::len(x)//1000+1].max(initial=0)<=1: raise DatasetError(f'{_at(name,k)} has no value above 1; expected 0 to 255: multiply a mask by 255')
+        if not isinstance(x, np.memmap) or x.dtype!=np.uint8:
+            raise DatasetError(f'{_at(name,k)} is not an array of uint8 left on the disk, as the others are')
+        if x[::len(x)//1000+1].max(initial=0)<=1:
+            raise DatasetError(f'{_at(name,k)} has no value above 1; expected 0 to 255: multiply a mask by 255')
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')                                    # torch would rather write to it; nobody does
             res[k] = torch.from_numpy(_nchw(x, _at(name,k)))
@@ -428,7 +437,8 @@ def _labels(y, at, n=None, max_bytes=2**32):
 # %% ../../nbs/data/00_pickles.ipynb #fefc521d
 def _vocab(v, at):
     "`v` as a list of str"
-    if not (isinstance(v, (list,tuple)) or isinstance(v, np.ndarray) and v.ndim==1) or len(v)>2**16 or not all(isinstance(o, (str,bytes)) and len(o)<=1000 for o in v):
+    if not (isinstance(v, (list,tuple)) or isinstance(v, np.ndarray)
+            and v.ndim==1) or len(v)>2**16 or not all(isinstance(o, (str,bytes)) and len(o)<=1000 for o in v):
         raise DatasetError(f'{at} is {_brief(v)}; expected a list of strings, a name for each class')
     return [o.decode(errors='replace') if isinstance(o, bytes) else str(o) for o in v]
 
@@ -445,7 +455,8 @@ def as_images(data,          # a dict of arrays, with `train_images` and `test_i
     "`Images` from arrays of any usual layout and type; raises `DatasetError` where they are none"
     if isinstance(data, (np.ndarray,torch.Tensor)): return _split(data, name, test_pct, seed, mapped)
     if not isinstance(data, dict):
-        raise DatasetError(f'{name} holds a {type(data).__name__}; expected a dict with `train_images` and `test_images`, or an array of images')
+        raise DatasetError(f'{name} holds a {type(data).__name__}; expected a dict with `train_images` and `test_images`, '
+                           'or an array of images')
     data = {k.decode('latin1') if isinstance(k, bytes) else k: v for k,v in data.items()}
     given = {k: data[k] for k in _keys if data.get(k) is not None}
     for k in 'train_images','test_images':
@@ -464,7 +475,8 @@ def as_images(data,          # a dict of arrays, with `train_images` and `test_i
 def _split(x, name, test_pct, seed, mapped):
     x = (_map_tensors if mapped else _tensors)({'array of images': x}, name)['array of images']
     n = max(1, round(test_pct*len(x)))
-    if n>=len(x): raise DatasetError(f'{name} holds an array of {len(x):,} images; expected enough to split {test_pct:.0%} off as test images')
+    if n>=len(x):
+        raise DatasetError(f'{name} holds an array of {len(x):,} images; expected enough to split {test_pct:.0%} off as test images')
     if mapped: return Images(x[:-n], x[-n:], name=name, mapped=True)
     order = torch.from_numpy(np.random.default_rng(seed).permutation(len(x)))
     return Images(x[order[n:]], x[order[:n]], name=name)
@@ -480,7 +492,8 @@ def _header(f, at, size):
     "Shape, order and type of the array in .npy format that the next `size` bytes of `f` hold"
     end,version,start = f.tell()+size,np.lib.format.read_magic(f),f.tell()
     n = int.from_bytes(f.read(2 if version==(1,0) else 4), 'little')
-    if version not in ((1,0),(2,0),(3,0)) or n>1000: raise DatasetError(f'{at} has a header of {n:,} bytes in version {version}; expected the short one of an array of numbers')
+    if version not in ((1,0),(2,0),(3,0)) or n>1000:
+        raise DatasetError(f'{at} has a header of {n:,} bytes in version {version}; expected the short one of an array of numbers')
     f.seek(start)
     shape,fortran,dtype = (np.lib.format.read_array_header_1_0 if version==(1,0) else np.lib.format.read_array_header_2_0)(f)
     if dtype.hasobject: raise DatasetError(f'{at} is an array of Python objects; expected an array of numbers')
@@ -510,7 +523,8 @@ def _members(z, name):
     return members if set(members)=={'arr_0'} else {k: m if k in _keys else None for k,m in members.items()}
 
 def _unpack(z, member, at):
-    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED): raise DatasetError(f'{at} is compressed in another way than numpy does')
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise DatasetError(f'{at} is compressed in another way than numpy does')
     with _reading(at, 'an array of numbers'), z.open(member) as f: return _array(f, at, member.file_size)
 
 def _read_npz(path, max_bytes):
@@ -526,7 +540,8 @@ def _map_npy(path, at, start=0, size=None):
     with open(path, 'rb') as f:
         f.seek(start)
         shape,fortran,dtype = _header(f, at, size)
-        if dtype!=np.uint8: raise DatasetError(f'{at} is an array of {_brief(str(dtype))}; expected uint8, 0 to 255: others cannot be left on the disk')
+        if dtype!=np.uint8:
+            raise DatasetError(f'{at} is an array of {_brief(str(dtype))}; expected uint8, 0 to 255: others cannot be left on the disk')
         if not shape or not math.prod(shape)==start+size-f.tell()>0:
             raise DatasetError(f'{at} has {start+size-f.tell():,} bytes and claims {_by(shape)}; expected as many bytes as it claims')
         return np.memmap(path, dtype, 'r', f.tell(), shape, 'F' if fortran else 'C')
@@ -571,7 +586,8 @@ def read_images(path,         # file that ends in .npz, .npy, .pkl or .pkl.gz
     "`Images` from a file; raises `DatasetError` or `UnsafePickleError`, which name file, key and what was expected"
     path = Path(path)
     suffix = _suffix(path)
-    if not path.is_file(): raise FileNotFoundError(f'There is no file {path}' + (': it is a folder, a pipe or a device' if path.exists() else ''))
+    if not path.is_file():
+        raise FileNotFoundError(f'There is no file {path}' + (': it is a folder, a pipe or a device' if path.exists() else ''))
     with _reading(path.name, f'a whole {suffix} file'): data = _read(path, suffix, mapped, max_bytes)
     return as_images(data, path.name, test_pct, seed, mapped, max_bytes)
 

@@ -20,7 +20,8 @@ class MeanDecoder(nn.Module):
         level:int=0, # Of which level the latents are: 0 is the lowest
     ):
         super().__init__()
-        if not isinstance(model, VAE): raise TypeError(f'{type(model).__name__} is no VAE: it has no latents with a prior to export a decoder for')
+        if not isinstance(model, VAE):
+            raise TypeError(f'{type(model).__name__} is no VAE: it has no latents with a prior to export a decoder for')
         if not 0<=level<len(model.latent_dims): raise ValueError(f'level is one of {len(model.latent_dims)}, counted from 0, not {level}')
         self.model,self.level = model,level
 
@@ -43,7 +44,8 @@ def export_onnx(
     z = torch.zeros(2, model.latent_dims[level], device=device)
     with warnings.catch_warnings(), evaluating(model), torch.no_grad():
         warnings.simplefilter('ignore')                                              # the exporter's own deprecations
-        program = torch.onnx.export(decoder, (z,), dynamo=True, input_names=['z'], output_names=['images'], dynamic_shapes=({0: torch.export.Dim('n')},), verbose=False)
+        program = torch.onnx.export(decoder, (z,), dynamo=True, input_names=['z'], output_names=['images'],
+                                    dynamic_shapes=({0: torch.export.Dim('n')},), verbose=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     program.save(str(path))
     return path

@@ -30,7 +30,8 @@ def precision_weighted(
 # %% ../../nbs/models/04_ladder.ipynb #4c81c4a9
 def _checked_dims(ds):
     ds = tuple(ds) if isinstance(ds, (tuple,list)) else (ds,)
-    if not ds or not all(isinstance(d, int) and d>=1 for d in ds): raise ValueError(f'latent_dims is a whole number from 1 for each level, bottom level first, for example (32, 8), not {ds}')
+    if not ds or not all(isinstance(d, int) and d>=1 for d in ds):
+        raise ValueError(f'latent_dims is a whole number from 1 for each level, bottom level first, for example (32, 8), not {ds}')
     return ds
 
 class LadderVAE(VAE):
@@ -56,13 +57,18 @@ class LadderVAE(VAE):
             shape = tuple(features.shape[1:])
             self.posteriors.append(GaussianLayer(features.flatten(1).shape[1], d))
             self.decoders.append(self._decoder(level))
-            if level: self.priors.append(GaussianLayer(self._example_out(self.decoders[level], (d,), f'_decoder({level})').flatten(1).shape[1], self.latent_dims[level-1]))
+            if level:
+                self.priors.append(GaussianLayer(self._example_out(self.decoders[level], (d,), f'_decoder({level})').flatten(1).shape[1], self.latent_dims[level-1]))
         self.prior = self._prior()
 
     def _prior(self): return StandardNormal(self.latent_dims[-1])
 
-    def _encoder(self, level:int, shape:tuple) -> nn.Module: raise NotImplementedError(f'{type(self).__name__} must define `_encoder(self, level, shape)`: a module from B x shape to features of any shape')
-    def _decoder(self, level:int) -> nn.Module: raise NotImplementedError(f'{type(self).__name__} must define `_decoder(self, level)`: a module from B x latent_dims[level] to features of any shape')
+    def _encoder(self, level:int, shape:tuple) -> nn.Module:
+        raise NotImplementedError(f'{type(self).__name__} must define `_encoder(self, level, shape)`: a module from B x '
+                                  'shape to features of any shape')
+    def _decoder(self, level:int) -> nn.Module:
+        raise NotImplementedError(f'{type(self).__name__} must define `_decoder(self, level)`: a module from B x '
+                                  'latent_dims[level] to features of any shape')
 
     @property
     def decoder(self) -> nn.Module:
@@ -88,7 +94,8 @@ def prior_of(self:LadderVAE,
     above:Tensor=None, # Latents of the level above, B x latent_dims[level+1]; None at the top
 ) -> Normal:
     "p(z_level | z_level+1)"
-    if (above is None)!=(level==len(self.latent_dims)-1): raise ValueError('All levels but the highest need the latents `above`, and the highest has none')
+    if (above is None)!=(level==len(self.latent_dims)-1):
+        raise ValueError('All levels but the highest need the latents `above`, and the highest has none')
     return self.prior.dist if above is None else self.priors[level](self.decoders[level+1](above).flatten(1))
 
 # %% ../../nbs/models/04_ladder.ipynb #9fe713ab
@@ -191,40 +198,47 @@ class DenseLadderVAE(LadderVAE):
     ):
         store_attr('encoder_widths,decoder_widths,batch_norm,dropout')
         if not len(encoder_widths)==len(decoder_widths)==len(_checked_dims(latent_dims)):
-            raise ValueError(f'{len(_checked_dims(latent_dims))} levels want as many encoder_widths and decoder_widths, not {encoder_widths} and {decoder_widths}')
+            raise ValueError(f'{len(_checked_dims(latent_dims))} levels want as many encoder_widths and decoder_widths, not '
+                             f'{encoder_widths} and {decoder_widths}')
         super().__init__(image_shape, latent_dims, **kwargs)
 
     def _encoder(self, level, shape):
         first = dict(dropout=self.dropout, linear=self.linear_encoder) if level==0 else {}
         return dense_encoder(shape, self.encoder_widths[level], batch_norm=self.batch_norm, **first)
 
-    def _decoder(self, level): return dense_decoder(self.latent_dims[level], self.decoder_widths[level], batch_norm=self.batch_norm, linear=self.linear_decoder and level==0)
+    def _decoder(self, level):
+        return dense_decoder(self.latent_dims[level], self.decoder_widths[level], batch_norm=self.batch_norm,
+                             linear=self.linear_decoder and level==0)
 
 # %% ../../nbs/models/04_ladder.ipynb #9a2ab904
 class DenseLinearLadderVAE(DenseLadderVAE):
     "Ladder VAE whose first encoder is linear"
     linear_encoder = True
     @delegates(DenseLadderVAE.__init__)
-    def __init__(self, image_shape, latent_dims=(32,8), *, encoder_widths=((256,),(512,256,256)), **kwargs): super().__init__(image_shape, latent_dims, encoder_widths=encoder_widths, **kwargs)
+    def __init__(self, image_shape, latent_dims=(32,8), *, encoder_widths=((256,),(512,256,256)), **kwargs):
+        super().__init__(image_shape, latent_dims, encoder_widths=encoder_widths, **kwargs)
 
 class DenseLinLinLadderVAE(DenseLinearLadderVAE):
     "Ladder VAE whose first encoder and last decoder are linear"
     linear_decoder = True
     @delegates(DenseLadderVAE.__init__)
-    def __init__(self, image_shape, latent_dims=(32,8), *, decoder_widths=((512,2048),(256,512)), **kwargs): super().__init__(image_shape, latent_dims, decoder_widths=decoder_widths, **kwargs)
+    def __init__(self, image_shape, latent_dims=(32,8), *, decoder_widths=((512,2048),(256,512)), **kwargs):
+        super().__init__(image_shape, latent_dims, decoder_widths=decoder_widths, **kwargs)
 
 # %% ../../nbs/models/04_ladder.ipynb #a7a5ba80
 class SmallDenseLadderVAE(DenseLadderVAE):
     "Ladder VAE of fewer, narrower linear layers"
     @delegates(DenseLadderVAE.__init__)
-    def __init__(self, image_shape, latent_dims=(32,8), *, encoder_widths=((420,210),(105,)), decoder_widths=((200,400,800),(105,210)), **kwargs):
+    def __init__(self, image_shape, latent_dims=(32,8), *, encoder_widths=((420,210),(105,)),
+                 decoder_widths=((200,400,800),(105,210)), **kwargs):
         super().__init__(image_shape, latent_dims, encoder_widths=encoder_widths, decoder_widths=decoder_widths, **kwargs)
 
 class SmallDenseLinearLadderVAE(SmallDenseLadderVAE):
     "Small ladder VAE whose first encoder is linear"
     linear_encoder = True
     @delegates(DenseLadderVAE.__init__)
-    def __init__(self, image_shape, latent_dims=(32,8), *, encoder_widths=((210,),(105,)), **kwargs): super().__init__(image_shape, latent_dims, encoder_widths=encoder_widths, **kwargs)
+    def __init__(self, image_shape, latent_dims=(32,8), *, encoder_widths=((210,),(105,)), **kwargs):
+        super().__init__(image_shape, latent_dims, encoder_widths=encoder_widths, **kwargs)
 
 _deep = tuple((w,w) for w in (512,256,128,64,32))
 
@@ -232,7 +246,8 @@ class DeepLadderVAE(DenseLadderVAE):
     "Ladder VAE of five levels with batch norm (Sønderby et al. 2016, section 3)"
     @delegates(DenseLadderVAE.__init__)
     def __init__(self, image_shape, latent_dims=(64,32,16,8,4), *, encoder_widths=_deep, decoder_widths=_deep, batch_norm=True, **kwargs):
-        super().__init__(image_shape, latent_dims, encoder_widths=encoder_widths, decoder_widths=decoder_widths, batch_norm=batch_norm, **kwargs)
+        super().__init__(image_shape, latent_dims, encoder_widths=encoder_widths, decoder_widths=decoder_widths,
+                         batch_norm=batch_norm, **kwargs)
 
 # %% ../../nbs/models/04_ladder.ipynb #d73ae397
 class DenseConvLadderVAE(DenseLadderVAE):
@@ -251,16 +266,20 @@ class DenseConvLadderVAE(DenseLadderVAE):
         **kwargs
     ):
         above = len(_checked_dims(latent_dims))-1
-        if not len(encoder_widths)==len(decoder_widths)==above: raise ValueError(f'{above} levels above the first want as many encoder_widths and decoder_widths, not {encoder_widths} and {decoder_widths}')
+        if not len(encoder_widths)==len(decoder_widths)==above:
+            raise ValueError(f'{above} levels above the first want as many encoder_widths and decoder_widths, not '
+                             f'{encoder_widths} and {decoder_widths}')
         store_attr('encoder_channels,encoder_width,decoder_channels')
-        super().__init__(image_shape, latent_dims, encoder_widths=((), *encoder_widths), decoder_widths=((), *decoder_widths), batch_norm=batch_norm, **kwargs)
+        super().__init__(image_shape, latent_dims, encoder_widths=((), *encoder_widths),
+                         decoder_widths=((), *decoder_widths), batch_norm=batch_norm, **kwargs)
         self.to(memory_format=torch.channels_last)
 
     def _encoder(self, level, shape):
         return super()._encoder(level, shape) if level else conv_encoder(shape, self.encoder_channels, self.encoder_width, self.batch_norm)
 
     def _decoder(self, level):
-        return super()._decoder(level) if level else conv_decoder(self.latent_dim, self.image_shape, self.decoder_channels, batch_norm=self.batch_norm)
+        return super()._decoder(level) if level else conv_decoder(self.latent_dim, self.image_shape, self.decoder_channels,
+                                                                  batch_norm=self.batch_norm)
 
 # %% ../../nbs/models/04_ladder.ipynb #6a45a621
 class ConvLadderVAE(LadderVAE):
@@ -276,7 +295,8 @@ class ConvLadderVAE(LadderVAE):
         batch_norm:bool=False, # Normalise over the batch after each convolution?
         **kwargs
     ):
-        if len(_checked_dims(latent_dims))!=2: raise ValueError(f'ConvLadderVAE has two levels, not {latent_dims}: subclass LadderVAE for more')
+        if len(_checked_dims(latent_dims))!=2:
+            raise ValueError(f'ConvLadderVAE has two levels, not {latent_dims}: subclass LadderVAE for more')
         store_attr('encoder_channels,encoder_width,decoder_channels,batch_norm')
         super().__init__(image_shape, latent_dims, **kwargs)
         self.to(memory_format=torch.channels_last)

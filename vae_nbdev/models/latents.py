@@ -11,7 +11,8 @@ __all__ = ['soft_bound', 'full_precision', 'GaussianLayer', 'Prior', 'StandardNo
 import math, torch
 from fastcore.basics import patch
 from torch import nn, Tensor
-from torch.distributions import Categorical, Distribution, Independent, Laplace, MixtureSameFamily, Normal, StudentT, constraints, kl_divergence, register_kl
+from torch.distributions import (Categorical, Distribution, Independent, Laplace, MixtureSameFamily, Normal, StudentT, constraints,
+                                 kl_divergence, register_kl)
 from torch.special import log_ndtr, ndtri
 
 # %% ../../nbs/models/00_latents.ipynb #64561339
@@ -85,7 +86,9 @@ def kl_from_prior(
     try:
         if prior.closed_kl: return kl_divergence(q, prior.dist).sum(-1)
     except NotImplementedError: pass
-    if z is None: raise NotImplementedError(f'The KL of a {type(q).__name__} from a {type(prior).__name__} has no closed form: it is estimated from draws `z` of the posterior')
+    if z is None:
+        raise NotImplementedError(f'The KL of a {type(q).__name__} from a {type(prior).__name__} has no closed form: it is '
+                                  'estimated from draws `z` of the posterior')
     return q.log_prob(z).sum(-1) - prior.log_prob(z)
 
 # %% ../../nbs/models/00_latents.ipynb #25a4d921
@@ -125,7 +128,8 @@ class TruncatedNormal(Distribution):
     @property
     def support(self): return constraints.interval(self.low, self.high)
 
-    def expand(self, batch_shape, _instance=None): return TruncatedNormal(self.loc.expand(batch_shape), self.scale.expand(batch_shape), self.low, self.high)
+    def expand(self, batch_shape, _instance=None):
+        return TruncatedNormal(self.loc.expand(batch_shape), self.scale.expand(batch_shape), self.low, self.high)
 
     def log_prob(self, x):
         inside = -.5*((x-self.loc)/self.scale).square() - torch.log(self.scale) - .5*math.log(2*math.pi) - self.log_z
@@ -292,12 +296,19 @@ class MixturePrior(Prior):
 
     def log_prob(self, z):
         logw,q = self.components()
-        return (logw + q.log_prob(z[...,None,:]).sum(-1)).logsumexp(-1)
+        return (logw + _log_normals(z, q)).logsumexp(-1).to(z.dtype)
 
     def sample(self, n, temperature=1.):
         logw,q = self.components()
         k = Categorical(logits=logw).sample((n,))
         return q.mean[k] + temperature*q.stddev[k]*torch.randn_like(q.mean[k])
+
+def _log_normals(z, q):
+    "log density of `z`, ... x d, under each of n Gaussians `q`, n x d: ... x n, by matrix products rather than n x d numbers for each z"
+    z,mu,var = (o.to(torch.float32 if z.device.type=='mps' else torch.float64) for o in (z, q.mean, q.variance))     # the square is a small difference of large numbers
+    square = z.square()@(1/var).T - 2*z@(mu/var).T + (mu.square()/var).sum(-1)
+    return -.5*(square + var.log().sum(-1) + mu.shape[-1]*math.log(2*math.pi))
+
 
 # %% ../../nbs/models/00_latents.ipynb #b87f2e85
 class VampPrior(MixturePrior):
@@ -347,7 +358,8 @@ def split_kl(
     return torch.stack([q.log_prob(z).sum(-1)-log_q, log_q-singles, singles-prior.log_prob(z)], 1)
 
 # %% ../../nbs/models/00_latents.ipynb #8116a170
-_families = dict(normal=(GaussianLayer, StandardNormal), student_t=(StudentTLayer, StandardStudentT), laplace=(LaplaceLayer, StandardLaplace), truncated_normal=(TruncatedNormalLayer, StandardTruncatedNormal))
+_families = dict(normal=(GaussianLayer, StandardNormal), student_t=(StudentTLayer, StandardStudentT),
+                 laplace=(LaplaceLayer, StandardLaplace), truncated_normal=(TruncatedNormalLayer, StandardTruncatedNormal))
 
 def latent_family(
     name:str, # 'normal', 'student_t', 'laplace' or 'truncated_normal'

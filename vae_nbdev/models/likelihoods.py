@@ -130,7 +130,8 @@ class NormalDiagLikelihood(Likelihood):
         noise:float=.1, # Standard deviation to start from (white is 1)
     ):
         super().__init__(image_shape)
-        if not (isinstance(noise, (int,float)) and noise>0): raise ValueError(f'noise is the deviation to start from, a number above 0, not {noise!r}')
+        if not (isinstance(noise, (int,float)) and noise>0):
+            raise ValueError(f'noise is the deviation to start from, a number above 0, not {noise!r}')
         self.noise = noise
         self.raw_logvar = nn.Parameter(torch.full(self.image_shape, math.log(max(noise**2-1e-4, 1e-8))))
 
@@ -186,7 +187,8 @@ class LaplaceLikelihood(Likelihood):
         noise:float|str=.1, # Standard deviation of a pixel (white is 1), or 'learned'
     ):
         super().__init__(image_shape)
-        if not (noise=='learned' or isinstance(noise, (int,float)) and noise>0): raise ValueError(f"noise is the standard deviation of a pixel: a number above 0, or 'learned', not {noise!r}")
+        if not (noise=='learned' or isinstance(noise, (int,float)) and noise>0):
+            raise ValueError(f"noise is the standard deviation of a pixel: a number above 0, or 'learned', not {noise!r}")
         self.noise,start = noise,torch.tensor(math.log(.1 if noise=='learned' else noise))
         if noise=='learned': self.raw_log_sigma = nn.Parameter(start)
         else: self.register_buffer('raw_log_sigma', start, persistent=False)
@@ -272,7 +274,8 @@ class LogisticMixtureLikelihood(Likelihood):
         levels:int=256, # How many values a pixel may have, evenly from 0 to 1
     ):
         super().__init__(image_shape)
-        if not all(isinstance(o, int) for o in (n_mix, levels)) or n_mix<1 or levels<2: raise ValueError(f'n_mix is a number of components from 1, levels one of values from 2, not {n_mix!r} and {levels!r}')
+        if not all(isinstance(o, int) for o in (n_mix, levels)) or n_mix<1 or levels<2:
+            raise ValueError(f'n_mix is a number of components from 1, levels one of values from 2, not {n_mix!r} and {levels!r}')
         self.n_mix,self.levels = n_mix,levels
         c = self.image_shape[0]
         self.sizes = 1,c,c,c*(c-1)//2                                                  # weight, centres, scales, coefficients
@@ -337,12 +340,15 @@ def bits_per_dim(
     likelihood:Likelihood, # Of discrete pixels
 ):
     "Bits for each pixel and channel"
-    if not likelihood.discrete: raise ValueError(f'{type(likelihood).__name__} is a density of grey levels, not a probability of bytes: it has no bits per dimension')
+    if not likelihood.discrete:
+        raise ValueError(f'{type(likelihood).__name__} is a density of grey levels, not a probability of bytes: it has no '
+                         'bits per dimension')
     return nats/(math.prod(likelihood.image_shape)*math.log(2))
 
 # %% ../../nbs/models/01_likelihoods.ipynb #64991b76
-_likelihoods = dict(bernoulli=BernoulliLikelihood, binary=BernoulliLikelihood, continuous_bernoulli=ContinuousBernoulliLikelihood, normal=NormalLikelihood, normal_diag=NormalDiagLikelihood,
-                    laplace=LaplaceLikelihood, discretized_logistic=DiscretizedLogisticLikelihood, logistic_mixture=LogisticMixtureLikelihood)
+_likelihoods = dict(bernoulli=BernoulliLikelihood, binary=BernoulliLikelihood, continuous_bernoulli=ContinuousBernoulliLikelihood,
+                    normal=NormalLikelihood, normal_diag=NormalDiagLikelihood, laplace=LaplaceLikelihood,
+                    discretized_logistic=DiscretizedLogisticLikelihood, logistic_mixture=LogisticMixtureLikelihood)
 
 def make_likelihood(
     likelihood:str|Likelihood, # 'bernoulli' (or 'binary'), 'continuous_bernoulli', 'normal', 'normal_diag', 'laplace', 'discretized_logistic', 'logistic_mixture', or a `Likelihood`, taken as it is
@@ -354,8 +360,10 @@ def make_likelihood(
     if isinstance(likelihood, Likelihood):
         if noise is not None: raise ValueError('noise is for a likelihood given by name; one that is made already has its own')
         return likelihood
-    if not isinstance(likelihood, str) or likelihood not in _likelihoods: raise ValueError(f"There is no likelihood {likelihood!r}: choose one of {', '.join(_likelihoods)}")
+    if not isinstance(likelihood, str) or likelihood not in _likelihoods:
+        raise ValueError(f"There is no likelihood {likelihood!r}: choose one of {', '.join(_likelihoods)}")
     cls = _likelihoods[likelihood]
     if noise is None: return cls(image_shape, **kwargs)
-    if 'noise' not in inspect.signature(cls).parameters: raise ValueError(f"{cls.__name__} has no noise: leave it out, or take likelihood='normal'")
+    if 'noise' not in inspect.signature(cls).parameters:
+        raise ValueError(f"{cls.__name__} has no noise: leave it out, or take likelihood='normal'")
     return cls(image_shape, noise, **kwargs)

@@ -48,7 +48,8 @@ def _named(inits, args, kwargs):
 
 def _checked_shape(s):
     s = tuple(s) if isinstance(s, (tuple,list,torch.Size)) else (s,)
-    if len(s)!=3 or not all(isinstance(o, int) and o>0 for o in s): raise ValueError(f'image_shape is (channels, height, width), for example (1, 28, 28), not {s}')
+    if len(s)!=3 or not all(isinstance(o, int) and o>0 for o in s):
+        raise ValueError(f'image_shape is (channels, height, width), for example (1, 28, 28), not {s}')
     return s
 
 def _checked_dim(d):
@@ -80,8 +81,12 @@ class AutoEncoder(nn.Module):
         self.latents = self._latents(self._width_of(self.encoder))
         self.decoder = self._decoder()
 
-    def _encoder(self) -> nn.Module: raise NotImplementedError(f'{type(self).__name__} must define `_encoder(self)`: a module from B x C x H x W to features of any width')
-    def _decoder(self) -> nn.Module: raise NotImplementedError(f'{type(self).__name__} must define `_decoder(self)`: a module from B x latent_dim to features of any width')
+    def _encoder(self) -> nn.Module:
+        raise NotImplementedError(f'{type(self).__name__} must define `_encoder(self)`: a module from B x C x H x W to '
+                                  'features of any width')
+    def _decoder(self) -> nn.Module:
+        raise NotImplementedError(f'{type(self).__name__} must define `_decoder(self)`: a module from B x latent_dim to '
+                                  'features of any width')
     def _latents(self, n_features): return nn.Linear(n_features, self.latent_dim)
 
     def encode(self, x:Tensor) -> Tensor:
@@ -119,7 +124,8 @@ def set_likelihood(self:AutoEncoder,
 @patch
 def _checked(self:AutoEncoder, x):
     "`x` if it is a batch of images this model was made for"
-    if tuple(x.shape[1:])!=self.image_shape: raise ValueError(f'This model is for images B x {" x ".join(map(str, self.image_shape))}, not {" x ".join(map(str, x.shape))}')
+    if tuple(x.shape[1:])!=self.image_shape:
+        raise ValueError(f'This model is for images B x {" x ".join(map(str, self.image_shape))}, not {" x ".join(map(str, x.shape))}')
     if not x.is_floating_point(): raise ValueError(f'Images for a model are floats in [0, 1], not {x.dtype}: divide uint8 by 255')
     return x
 
@@ -129,7 +135,8 @@ def _example_out(self:AutoEncoder, net, shape, name):
     device = next((p.device for p in self.parameters()), None)
     try:
         with evaluating(net), torch.no_grad(): return net(torch.zeros(1, *shape, device=device))
-    except RuntimeError as e: raise ValueError(f'The network of {type(self).__name__}.{name} cannot take 1 x {" x ".join(map(str, shape))}: {e}') from e
+    except RuntimeError as e:
+        raise ValueError(f'The network of {type(self).__name__}.{name} cannot take 1 x {" x ".join(map(str, shape))}: {e}') from e
 
 @patch
 def _width_of(self:AutoEncoder, encoder): return self._example_out(encoder, self.image_shape, '_encoder').flatten(1).shape[1]
@@ -210,10 +217,13 @@ def _latents(self:VAE, n_features):
 @patch
 def _prior(self:VAE) -> Prior:
     (family,family_args),(name,kwargs) = self._family,self._prior_args
-    if name=='standard': return latent_family(family)[1](self.latent_dim, **{k: v for k,v in family_args.items() if k!='learn_df'}, **kwargs)
+    if name=='standard':
+        return latent_family(family)[1](self.latent_dim, **{k: v for k,v in family_args.items() if k!='learn_df'}, **kwargs)
     if name not in ('mixture', 'vamp'): raise ValueError(f"There is no prior {name!r}: choose one of standard, mixture, vamp")
-    if family=='truncated_normal' or name=='vamp' and family!='normal': raise ValueError(f"A {name} prior is made of Gaussians: it does not go with latents={family!r}")
-    return MixturePrior(self.latent_dim, **kwargs) if name=='mixture' else VampPrior(self.latent_dim, self.encode, self.image_shape, **kwargs)
+    if family=='truncated_normal' or name=='vamp' and family!='normal':
+        raise ValueError(f"A {name} prior is made of Gaussians: it does not go with latents={family!r}")
+    return MixturePrior(self.latent_dim, **kwargs) if name=='mixture' else VampPrior(self.latent_dim, self.encode,
+        self.image_shape, **kwargs)
 
 # %% ../../nbs/models/03_vae.ipynb #3e38c1ee
 @patch

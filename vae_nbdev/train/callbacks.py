@@ -72,7 +72,8 @@ def elbo_metrics(
     levels:int=1, # How many
 ) -> list: # For `Learner(metrics=...)`
     "The columns nll, kl, beta, elbo; with more levels also kl_z1 and active_z1, kl_z2 and active_z2, ..."
-    res = [ELBOTerm('nll', lambda l: l.nll), ELBOTerm('kl', lambda l: l.kl), ValueMetric(lambda: _beta(loss_func), 'beta'), ELBOTerm('elbo', lambda l: -l.nll-l.kl)]
+    res = [ELBOTerm('nll', lambda l: l.nll), ELBOTerm('kl', lambda l: l.kl), ValueMetric(lambda: _beta(loss_func), 'beta'),
+           ELBOTerm('elbo', lambda l: -l.nll-l.kl)]
     for i in range(levels if active else 0):
         res += [ELBOTerm(f'kl_z{i+1}', lambda l, i=i: l.kl_levels[:,i]), ValueMetric(lambda i=i: active.count(i), f'active_z{i+1}')]
     return res
@@ -102,7 +103,8 @@ class BetaWarmup(Callback):
     def before_fit(self):
         self.run = not hasattr(self.learn, 'lr_finder') and not hasattr(self.learn, 'gather_preds')
         if self.run and any(isinstance(c, TrackerCallback) and c.monitor=='valid_loss' for c in self.learn.cbs):
-            warnings.warn("valid_loss rises with beta, so a callback that watches it would keep an epoch of the warm-up: give it monitor='elbo'")
+            warnings.warn("valid_loss rises with beta, so a callback that watches it would keep an epoch of the warm-up: "
+                          "give it monitor='elbo'")
 
     def before_train(self):
         if self.by=='epoch': self._set(self._by_epoch)
@@ -171,7 +173,8 @@ class ELBOHistory(Callback):
 
     def after_loss(self):
         l = self.learn.loss_func
-        self.sums,self.n = self.sums+torch.cat([(self.learn.loss.mean()*len(l.nll))[None], l.nll.sum()[None], l.kl_levels.sum(0)]),self.n+len(l.nll)
+        self.sums,self.n = self.sums+torch.cat([(self.learn.loss.mean()*len(l.nll))[None], l.nll.sum()[None],
+                                                l.kl_levels.sum(0)]),self.n+len(l.nll)
 
     def after_train(self): self._end()
     def after_validate(self): self._end()
@@ -182,7 +185,8 @@ class ELBOHistory(Callback):
         sums = _over_processes(torch.cat([self.sums, self.sums.new_tensor([self.n])]))
         loss,nll,*kls = (sums[:-1]/sums[-1]).tolist()
         levels = dict(zip(_kl_names(self.learn.loss_func, len(kls)), kls)) if len(kls)>1 else {}
-        self.rows.append(dict(epoch=last['epoch']+(self.split=='train'), split=self.split, loss=loss, nll=nll, kl=sum(kls), beta=_beta(self.learn.loss_func)) | levels)
+        self.rows.append(dict(epoch=last['epoch']+(self.split=='train'), split=self.split, loss=loss, nll=nll, kl=sum(kls),
+                              beta=_beta(self.learn.loss_func)) | levels)
 
     @property
     def table(self) -> pd.DataFrame:

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from fastai.learner import Learner
 from safetensors.torch import load as load_tensors, save as save_tensors
-from torch.nn.modules.module import register_module_buffer_registration_hook, register_module_forward_hook, register_module_parameter_registration_hook
+from torch.nn.modules.module import (register_module_buffer_registration_hook, register_module_forward_hook,
+                                     register_module_parameter_registration_hook)
 from torch.nn.parameter import is_lazy
 from ..models.likelihoods import *
 from ..models.vae import *
@@ -36,11 +37,14 @@ def _write(path, data):
 def _model_recipe(model):
     "Class, arguments and likelihood of a model"
     cls,lik = type(model),model.likelihood
-    if '<locals>' in cls.__qualname__: raise CheckpointError(f'{cls.__name__} is defined inside a function, where nothing can find it again: define it at the top of a module or notebook')
+    if '<locals>' in cls.__qualname__:
+        raise CheckpointError(f'{cls.__name__} is defined inside a function, where nothing can find it again: define it at '
+                              'the top of a module or notebook')
     try: recipe = lik.recipe
     except NotImplementedError: recipe = dict(likelihood=lik)
     if type(make_likelihood(**recipe, image_shape=model.image_shape)) is not type(lik) or 'likelihood' not in recipe or recipe['likelihood'] is lik:
-        raise CheckpointError(f'A likelihood of your own ({type(lik).__name__}) is not known by name: keep its model with `torch.save(model.state_dict(), path)`')
+        raise CheckpointError(f'A likelihood of your own ({type(lik).__name__}) is not known by name: keep its model with '
+                              '`torch.save(model.state_dict(), path)`')
     args = {k: recipe.get(k) if k in ('likelihood', 'noise') else v for k,v in model.arguments.items()}
     prior = dict(prior=model.prior_recipe) if isinstance(model, VAE) and cls._prior is VAE._prior else {}
     return dict(model=f'{cls.__module__}.{cls.__qualname__}', arguments=args, likelihood=recipe, **prior)
@@ -53,7 +57,8 @@ def save_vae(
     "Weights and recipe of a model, as `path`/weights.safetensors and `path`/vae.json"
     path,model = Path(path).expanduser(),getattr(learn, 'model', learn)
     if not isinstance(model, AutoEncoder): raise TypeError(f'save_vae wants a learner or a model of vae_nbdev, not {type(model).__name__}')
-    recipe = dict(format=1, **_model_recipe(model), versions=dict(torch=torch.__version__, torchvision=torchvision.__version__, fastai=fastai.__version__))
+    recipe = dict(format=1, **_model_recipe(model),
+                  versions=dict(torch=torch.__version__, torchvision=torchvision.__version__, fastai=fastai.__version__))
     if isinstance(learn, Learner): recipe |= dict(data=getattr(learn.dls, 'recipe', None), beta=learn.loss_func.beta, free_bits=learn.loss_func.free_bits, precision=getattr(learn, 'precision', 'fp32'))
     try: json.dumps(recipe)
     except TypeError as e:
@@ -70,7 +75,9 @@ def _content(path, name, limit):
     "The bytes of a file in the folder `path`"
     f = path/name
     if not f.is_file(): raise FileNotFoundError(f'{path} holds no saved model: there is no file {name} in it')
-    if (n := f.stat().st_size)>limit: raise CheckpointError(f'{f} has {n:,} bytes, more than the {limit:,} that are read' + ('; where you trust it, give a larger `max_bytes`' if name==_weights else ''))
+    if (n := f.stat().st_size)>limit:
+        raise CheckpointError(f'{f} has {n:,} bytes, more than the {limit:,} that are read'
+                              + ('; where you trust it, give a larger `max_bytes`' if name==_weights else ''))
     return f.read_bytes()
 
 def _constant(name):
@@ -86,7 +93,8 @@ def _read_recipe(path):
     except CheckpointError: raise
     except (ValueError, RecursionError) as e: raise CheckpointError(f'{f} is no recipe of a model: {e}') from None
     form = dict(model=str, arguments=dict, likelihood=dict, sha256=str, prior=(dict,type(None)), data=(dict,type(None)))
-    if not isinstance(recipe, dict) or recipe.get('format')!=1 or not all(isinstance(recipe.get(k), t) for k,t in form.items()): raise CheckpointError(f'{f} is not in the format of save_vae')
+    if not isinstance(recipe, dict) or recipe.get('format')!=1 or not all(isinstance(recipe.get(k), t) for k,t in form.items()):
+        raise CheckpointError(f'{f} is not in the format of save_vae')
     if _count([recipe[k] for k in ('arguments', 'likelihood')])>1000: raise CheckpointError(f'{f} has arguments of more than 1,000 parts')
     return recipe
 
@@ -95,8 +103,11 @@ def _find_class(name):
     "The model class called `name`, in a module that is imported"
     module,_,cls = name.rpartition('.')
     found = getattr(sys.modules.get(module), '__dict__', {}).get(cls)
-    if found is None: raise CheckpointError(f'The model is a {name[:100]}, which is not known here, and nothing is imported because a file says so: import the module that defines it first, or define the class, then load again')
-    if not (isinstance(found, type) and issubclass(found, AutoEncoder)): raise CheckpointError(f'{name[:100]} is no model of vae_nbdev, so it is not built')
+    if found is None:
+        raise CheckpointError(f'The model is a {name[:100]}, which is not known here, and nothing is imported because a '
+                              'file says so: import the module that defines it first, or define the class, then load again')
+    if not (isinstance(found, type) and issubclass(found, AutoEncoder)):
+        raise CheckpointError(f'{name[:100]} is no model of vae_nbdev, so it is not built')
     return found
 
 # %% ../../nbs/train/03_checkpoints.ipynb #1c6b6395
@@ -116,14 +127,16 @@ def _no_larger(max_bytes):
     "A context in which all parameters that are made, and what each layer gives, may take `max_bytes`"
     total = 0
     def check(n, what):
-        if n>max_bytes: raise CheckpointError(f'{what} {n:,} bytes, more than max_bytes={max_bytes:,}; where you trust it, give a larger `max_bytes`')
+        if n>max_bytes:
+            raise CheckpointError(f'{what} {n:,} bytes, more than max_bytes={max_bytes:,}; where you trust it, give a larger `max_bytes`')
     def made(module, name, o):
         nonlocal total
         if o is not None and not is_lazy(o): total += o.nbytes
         check(total, 'The parameters of the model take')
     def gave(module, args, out):
         if isinstance(out, torch.Tensor): check(out.nbytes, f'A layer of the model ({type(module).__name__}) gives, for one image,')
-    hooks = [register_module_parameter_registration_hook(made), register_module_buffer_registration_hook(made), register_module_forward_hook(gave)]
+    hooks = [register_module_parameter_registration_hook(made), register_module_buffer_registration_hook(made),
+             register_module_forward_hook(gave)]
     try: yield
     finally:
         for o in hooks: o.remove()
@@ -140,7 +153,8 @@ def _check_outline(cls, recipe, weights, max_bytes):
         return                                                     # a class of your own may need more than shapes
     wanted,found = _kinds(outline.state_dict()),_kinds(weights)
     for k in wanted.keys() | found.keys():
-        if wanted.get(k)!=found.get(k): raise ValueError(f'{k[:100]} is {_kind(wanted.get(k))} in the model and {_kind(found.get(k))} in the weights')
+        if wanted.get(k)!=found.get(k):
+            raise ValueError(f'{k[:100]} is {_kind(wanted.get(k))} in the model and {_kind(found.get(k))} in the weights')
 
 def _kind(o): return 'missing' if o is None else f'{" x ".join(map(str, o[0])) or "one number"}{"" if o[1] else ", integers"}'
 
@@ -154,10 +168,12 @@ def load_vae(
     path = Path(path).expanduser()
     recipe,data = _read_recipe(path),_content(path, _weights, max_bytes)
     if hashlib.sha256(data).hexdigest()!=recipe['sha256']:
-        raise CheckpointError(f'{path/_weights} is not what the recipe belongs to (another checksum): the save was interrupted, or the file is damaged')
+        raise CheckpointError(f'{path/_weights} is not what the recipe belongs to (another checksum): the save was '
+                              'interrupted, or the file is damaged')
     cls = _find_class(recipe['model'])
     try: weights = load_tensors(data)
-    except Exception as e: raise CheckpointError(f'{path/_weights} is no safetensors file, or one of unknown types: {str(e)[:200]}') from None
+    except Exception as e:
+        raise CheckpointError(f'{path/_weights} is no safetensors file, or one of unknown types: {str(e)[:200]}') from None
     try:
         _check_outline(cls, recipe, weights, max_bytes)
         model = _build(cls, recipe)
@@ -167,5 +183,6 @@ def load_vae(
     odd = [k for k,v in model.state_dict().items() if not v.isfinite().all()]
     if odd: warnings.warn(f'{len(odd)} of the weights in {path} hold NaN or infinity, {odd[0]} first: the model will give NaN')
     if (recipe.get('data') or {}).get('whiten'):
-        warnings.warn('This model was trained on whitened images and makes whitened images: `Whiten.decode` of loaders made the same way turns them back')
+        warnings.warn('This model was trained on whitened images and makes whitened images: `Whiten.decode` of loaders made '
+                      'the same way turns them back')
     return model.to(device).eval()

@@ -109,7 +109,8 @@ class VAELearner(Learner):
         return b if all(isinstance(o, Tensor) and o.device==device for o in b) else to_device(b, device)
 
     def _do_one_batch(self):
-        with torch.autocast(self.xb[0].device.type, torch.bfloat16) if self.precision=='bf16' else nullcontext(): self.pred = self.model(*self.xb)
+        with torch.autocast(self.xb[0].device.type, torch.bfloat16) if self.precision=='bf16' else nullcontext():
+            self.pred = self.model(*self.xb)
         self('after_pred')
         if len(self.yb):
             self.loss_grad = self.loss_func(self.pred, *self.yb)
@@ -143,7 +144,8 @@ def _check_known(learn):
     known = {id(p) for ps in learn.opt.param_lists for p in ps} if learn.opt else None
     parts = [o for o in (model.likelihood, model.head, getattr(model, 'prior', None)) if o is not None]
     if lik is not model.likelihood or known and not all(id(p) in known for o in parts for p in o.parameters()):
-        raise ValueError('The likelihood or the prior of the model was changed after its learner was made, so that loss and optimiser do not know it: make another with `vae_learner(dls, model)`')
+        raise ValueError('The likelihood or the prior of the model was changed after its learner was made, so that loss and '
+                         'optimiser do not know it: make another with `vae_learner(dls, model)`')
 
 @patch
 def _do_epoch_validate(self:VAELearner, *args, **kwargs):
@@ -192,7 +194,8 @@ def _precision(asked, device):
     "'bf16' or 'fp32', for `asked`"
     if asked not in ('auto', 'bf16', 'fp32'): raise ValueError(f"precision is 'auto', 'bf16' or 'fp32', not {asked!r}")
     able = has_bfloat16(device)
-    if asked=='bf16' and not able: warnings.warn(f"This {device.type} has no instructions for bfloat16, so it will be slower than precision='fp32'", stacklevel=3)
+    if asked=='bf16' and not able:
+        warnings.warn(f"This {device.type} has no instructions for bfloat16, so it will be slower than precision='fp32'", stacklevel=3)
     res = asked if asked!='auto' else 'bf16' if able else 'fp32'
     _log.info(f"Networks run in {res} on {device.type} (precision={asked!r}); KL, likelihood and loss in fp32")
     return res
@@ -229,10 +232,12 @@ def vae_learner(
     if compile: model.compile(mode=None if compile is True else compile)
     levels = len(getattr(model, 'latent_dims', (1,)))
     for what,v in [('beta', beta), *(('frac', cb.frac) for cb in L(cbs) if isinstance(cb, BetaWarmup))]:
-        if isinstance(v, (tuple,list)) and len(v)!=levels: raise ValueError(f'{what} is one number, or one for each of {levels} levels of latents, not {v}')
+        if isinstance(v, (tuple,list)) and len(v)!=levels:
+            raise ValueError(f'{what} is one number, or one for each of {levels} levels of latents, not {v}')
     loss_func,active = _objective(model, dls, beta, free_bits, free_bits_by, iwae, capacity, tc),ActiveUnits() if levels>1 else None
     precision = _precision(precision, x.device)
-    learn = VAELearner(dls, model, loss_func=loss_func, lr=lr, opt_func=opt_func, metrics=elbo_metrics(loss_func, active, levels)+L(metrics),
+    learn = VAELearner(dls, model, loss_func=loss_func, lr=lr, opt_func=opt_func,
+                       metrics=elbo_metrics(loss_func, active, levels)+L(metrics),
                        cbs=[SeededValidation(), ELBOHistory(), FlushDenormals(), FiniteLoss()]+L(active)+L(cbs), **kwargs)
     learn.precision = precision
     if type(x) is Tensor: learn.remove_cb(CastToTensor)                        # there are no subclasses to cast
@@ -246,7 +251,8 @@ def _objective(model, dls, beta, free_bits, free_bits_by, iwae, capacity, tc):
     if asked and free_bits: raise ValueError(f'free_bits are for the ELBO, not for {asked[0]}: leave one of them out')
     if asked and not isinstance(model, VAE): raise ValueError(f'{asked[0]} is for a VAE, not for {type(model).__name__}')
     if iwae is not None and not (isinstance(iwae, int) and iwae>=1): raise ValueError(f'iwae is a number of draws from 1, not {iwae!r}')
-    if tc is not None and (len(model.latent_dims)>1 or not tc>=0 or not isinstance(beta, (int,float))): raise ValueError(f'tc is a weight, 0 or more, in a VAE of one level, with one beta, not {tc}')
+    if tc is not None and (len(model.latent_dims)>1 or not tc>=0 or not isinstance(beta, (int,float))):
+        raise ValueError(f'tc is a weight, 0 or more, in a VAE of one level, with one beta, not {tc}')
     if isinstance(model, VAE): model.draws,model.sampled_kl,model.split_kl = iwae or 1,iwae is not None,dls.train.n if tc is not None else 0
     if capacity is not None: return CapacityLoss(model.likelihood, capacity, beta if beta!=1 else 30.)
     loss_func = (IWAELoss if iwae else ELBOLoss)(model.likelihood, beta if tc is None else (beta, tc, beta), free_bits, free_bits_by)

@@ -45,7 +45,8 @@ class ELBOLoss:
 
 # %% ../../nbs/train/00_losses.ipynb #271d6246
 def _checked_beta(beta):
-    if not all(b>=0 for b in listify(beta)): raise ValueError(f'beta is the weight of the KL: 0 or more, or such a number for each level, not {beta}')
+    if not all(b>=0 for b in listify(beta)):
+        raise ValueError(f'beta is the weight of the KL: 0 or more, or such a number for each level, not {beta}')
     return beta if isinstance(beta, (int,float)) else tuple(beta)
 
 @patch(as_prop=True)

@@ -34,7 +34,8 @@ def _pack(o, tensors):
     if isinstance(o, Tensor): tensors.append(o.detach().cpu().contiguous()); return dict(tensor=len(tensors)-1)
     if not isinstance(o, (list,tuple)): raise TypeError(f'{type(o).__name__} is not kept in a checkpoint')
     if len(o)>16 and all(type(v) is float for v in o): return dict(floats=_pack(torch.tensor(o, dtype=torch.float64), tensors)['tensor'])
-    if len(o)>16 and all(isinstance(v, Tensor) and not v.ndim for v in o): return dict(numbers=_pack(torch.stack([v.cpu() for v in o]), tensors)['tensor'])
+    if len(o)>16 and all(isinstance(v, Tensor) and not v.ndim for v in o):
+        return dict(numbers=_pack(torch.stack([v.cpu() for v in o]), tensors)['tensor'])
     return {type(o).__name__ if type(o) in (list,tuple) else 'list': [_pack(v, tensors) for v in o]}
 
 def _unpack(o, tensors):
@@ -49,7 +50,8 @@ def _unpack(o, tensors):
 # %% ../../nbs/train/04_runs.ipynb #034b35db
 def _digest(text, tensors):
     h = hashlib.sha256(text.encode())
-    for t in tensors: h.update(f'{t.dtype}{tuple(t.shape)}'.encode()); h.update(t.reshape(-1).view(torch.uint8).numpy() if t.numel() else b'')
+    for t in tensors:
+        h.update(f'{t.dtype}{tuple(t.shape)}'.encode()); h.update(t.reshape(-1).view(torch.uint8).numpy() if t.numel() else b'')
     return h.hexdigest()
 
 def _write_state(path, state):
@@ -58,7 +60,9 @@ def _write_state(path, state):
     text = json.dumps(_pack(state, tensors))
     data = save_tensors({str(i): t.clone() for i,t in enumerate(tensors)}, dict(state=text, sha256=_digest(text, tensors)))
     try: _write(path, data)
-    except OSError as e: raise CheckpointError(f'{path} cannot be written ({e.strerror}): what was there before is kept; make room, and fit again with resume= to go on from it') from e
+    except OSError as e:
+        raise CheckpointError(f'{path} cannot be written ({e.strerror}): what was there before is kept; make room, and fit '
+                              'again with resume= to go on from it') from e
 
 def _read_state(path):
     "The state in the file `path`"
@@ -68,14 +72,17 @@ def _read_state(path):
             tensors = [f.get_tensor(str(i)) for i in range(len(f.keys()))]
         if _digest(meta['state'], tensors)!=meta['sha256']: raise CheckpointError('its checksum is another')
         return _unpack(json.loads(meta['state']), tensors)
-    except (SafetensorError, KeyError, IndexError, TypeError, ValueError, RecursionError) as e: raise CheckpointError(f'{path} is damaged, or no checkpoint of vae_nbdev: {e}') from None
+    except (SafetensorError, KeyError, IndexError, TypeError, ValueError, RecursionError) as e:
+        raise CheckpointError(f'{path} is damaged, or no checkpoint of vae_nbdev: {e}') from None
 
 # %% ../../nbs/train/04_runs.ipynb #b0320b6e
 def _random_state(learn):
     "Of all generators"
     kind,keys,*rest = np.random.get_state()
-    return dict(torch=torch.get_rng_state(), cuda=torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [], python=random.getstate(),
-                numpy=(kind, torch.from_numpy(keys.astype(np.int64)), *rest), loader=learn.dls.train.rng.getstate() if hasattr(learn.dls.train, 'rng') else None)
+    return dict(torch=torch.get_rng_state(), cuda=torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+                python=random.getstate(),
+                numpy=(kind, torch.from_numpy(keys.astype(np.int64)), *rest),
+                loader=learn.dls.train.rng.getstate() if hasattr(learn.dls.train, 'rng') else None)
 
 def _set_random_state(learn, s):
     torch.set_rng_state(s['torch'])
@@ -116,12 +123,16 @@ def _description(learn):
     "What must not change while a run is interrupted"
     model,dl,loss = learn.model,learn.dls.train,learn.loss_func
     plain = lambda o: {k: v for k,v in _plain(o).items() if isinstance(v, (int,float,str,tuple,list,type(None))) and k!='warmup'}
-    cbs = {cb.name: {k: _sampled(f) for k,f in cb.scheds.items()} if isinstance(cb, ParamScheduler) else {k: v for k,v in vars(cb).items() if k in ('frac', 'by', 'n')}
+    cbs = {cb.name: {k: _sampled(f) for k,f in cb.scheds.items()} if isinstance(cb, ParamScheduler)
+           else {k: v for k,v in vars(cb).items() if k in ('frac', 'by', 'n')}
            for cb in learn.cbs if isinstance(cb, (ParamScheduler,BetaWarmup))}
-    res = dict(model=f'{type(model).__module__}.{type(model).__qualname__}', weights={k: list(v.shape) for k,v in model.state_dict().items()}, arguments=getattr(model, 'arguments', None),
+    res = dict(model=f'{type(model).__module__}.{type(model).__qualname__}', weights={k: list(v.shape) for k,v in model.state_dict().items()},
+               arguments=getattr(model, 'arguments', None),
                likelihood={type(l).__name__: _plain(l) for l in (getattr(loss, 'likelihood', None),)},
-               precision=getattr(learn, 'precision', 'fp32'), loss=dict(kind=type(loss).__name__, **plain(loss)), data=getattr(learn.dls, 'recipe', None),
-               images=_checksum(dl.images) if hasattr(dl, 'images') else None, bs=dl.bs, batches=len(dl), optimiser=[{k: v for k,v in h.items() if k not in ('mom', 'lr', 'betas')} for h in learn.opt.hypers],
+               precision=getattr(learn, 'precision', 'fp32'), loss=dict(kind=type(loss).__name__, **plain(loss)),
+               data=getattr(learn.dls, 'recipe', None),
+               images=_checksum(dl.images) if hasattr(dl, 'images') else None, bs=dl.bs, batches=len(dl),
+               optimiser=[{k: v for k,v in h.items() if k not in ('mom', 'lr', 'betas')} for h in learn.opt.hypers],
                epochs=learn.n_epoch, schedule=cbs or [h['lr'] for h in learn.opt.hypers])
     return json.loads(json.dumps(res, default=str))
 
@@ -130,12 +141,14 @@ def _environment():
     git = lambda *a: subprocess.run(['git', *a], capture_output=True, text=True).stdout.strip()
     try: commit = dict(commit=git('rev-parse', 'HEAD'), changed=bool(git('status', '--porcelain', '-uno')))
     except OSError: commit = {}
-    return dict(begun=datetime.now().isoformat(timespec='seconds'), arguments=sys.argv, python=platform.python_version(), machine=platform.machine(), threads=torch.get_num_threads(),
+    return dict(begun=datetime.now().isoformat(timespec='seconds'), arguments=sys.argv, python=platform.python_version(),
+                machine=platform.machine(), threads=torch.get_num_threads(),
                 **{m.__name__: m.__version__ for m in (torch, torchvision, fastai, np)}, **commit)
 
 def _differences(a, b, at=''):
     "Where two descriptions differ"
-    if isinstance(a, dict) and isinstance(b, dict): return [d for k in sorted(a.keys()|b.keys()) for d in _differences(a.get(k), b.get(k), f'{at}.{k}' if at else k)]
+    if isinstance(a, dict) and isinstance(b, dict):
+        return [d for k in sorted(a.keys()|b.keys()) for d in _differences(a.get(k), b.get(k), f'{at}.{k}' if at else k)]
     return [] if a==b else [f'{at} was {str(a)[:60]} and is {str(b)[:60]}']
 
 # %% ../../nbs/train/04_runs.ipynb #26aba7bd
@@ -147,7 +160,8 @@ class Checkpoint(Callback):
         every:int=None, # Steps between checkpoints, beside the one after each epoch
         keep:int=2, # How many stay
     ):
-        if every is not None and not (isinstance(every, int) and every>=1): raise ValueError(f'every is a number of steps from 1, not {every!r}')
+        if every is not None and not (isinstance(every, int) and every>=1):
+            raise ValueError(f'every is a number of steps from 1, not {every!r}')
         if not (isinstance(keep, int) and keep>=1): raise ValueError(f'keep is a number of checkpoints from 1, not {keep!r}')
         self.path,self.every,self.keep,self._lock,self.state,self._before = Path(path).expanduser(),every,keep,None,None,None
 
@@ -216,12 +230,17 @@ def _describe(self:Checkpoint):
     "Compare with the run that is there, or describe this one"
     file,now = self.path/'run.json',_description(self.learn)
     if not self.state:
-        if not file.exists() and any(o.name!='lock' for o in self.path.iterdir()): raise CheckpointError(f'{self.path} has other things in it: give a folder of its own to the run')
+        if not file.exists() and any(o.name!='lock' for o in self.path.iterdir()):
+            raise CheckpointError(f'{self.path} has other things in it: give a folder of its own to the run')
         return _write(file, json.dumps(dict(run=now, environment=_environment()), indent=1).encode())
     try: then = json.loads(file.read_text())
-    except (OSError, ValueError): raise CheckpointError(f'{file} cannot be read, so nothing says what run this is: remove the folder to begin anew') from None
-    if wrong := _differences(then['run'], now): raise CheckpointError(f'{self.path} holds another run: {"; ".join(wrong[:3])}. Give another folder, or remove this one to begin anew')
-    if (v := then['environment'].get('torch'))!=torch.__version__: warnings.warn(f'This run was begun with torch {v}, and this is {torch.__version__}: the last digits may differ')
+    except (OSError, ValueError):
+        raise CheckpointError(f'{file} cannot be read, so nothing says what run this is: remove the folder to begin anew') from None
+    if wrong := _differences(then['run'], now):
+        raise CheckpointError(f'{self.path} holds another run: {"; ".join(wrong[:3])}. Give another folder, or remove this '
+                              'one to begin anew')
+    if (v := then['environment'].get('torch'))!=torch.__version__:
+        warnings.warn(f'This run was begun with torch {v}, and this is {torch.__version__}: the last digits may differ')
 
 @patch
 def _ask(self:Checkpoint, *_):
@@ -238,23 +257,29 @@ def _save(self:Checkpoint, epoch, batch):
     "The state with `epoch` whole epochs and `batch` batches of the next behind it"
     learn,model = self.learn,_model(self.learn)
     if not all(v.isfinite().all() for v in model.state_dict().values() if v.is_floating_point()):
-        raise FloatingPointError(f'The weights are not finite, so they are not saved: {self.path} keeps the checkpoint before. A lower learning rate may help')
+        raise FloatingPointError(f'The weights are not finite, so they are not saved: {self.path} keeps the checkpoint '
+                                 'before. A lower learning rate may help')
     _write_state(self.path/f'checkpoint-{self.train_iter:010d}.safetensors', dict(
-        epoch=epoch, batch=batch, train_iter=self.train_iter, pct_train=self.pct_train, model=model.state_dict(), opt=learn.opt.state_dict(), random=_random_state(learn),
+        epoch=epoch, batch=batch, train_iter=self.train_iter, pct_train=self.pct_train, model=model.state_dict(),
+        opt=learn.opt.state_dict(), random=_random_state(learn),
         order=self.order_state if batch else None, callbacks={cb.name: _plain(cb) for cb in learn.cbs if cb is not self}))
     for f in self.files[self.keep:]: f.unlink()
     self.whole = epoch==learn.n_epoch
-    if self.asked: print(f'Saved in {self.path}, {epoch} epochs and {batch} batches: the same fit with resume= goes on from here.', flush=True); raise KeyboardInterrupt
+    if self.asked:
+        print(f'Saved in {self.path}, {epoch} epochs and {batch} batches: the same fit with resume= goes on from here.',
+              flush=True); raise KeyboardInterrupt
 
 @patch
 def _resume(self:Checkpoint):
     "Weights, optimiser and place of `self.state`"
     s,learn = self.state,self.learn
     try: _model(learn).load_state_dict(s['model']); learn.opt.load_state_dict(s['opt'])
-    except (RuntimeError, KeyError, ValueError) as e: raise CheckpointError(f'The model or its optimiser is not what it was in {self.path}: {e}') from None
+    except (RuntimeError, KeyError, ValueError) as e:
+        raise CheckpointError(f'The model or its optimiser is not what it was in {self.path}: {e}') from None
     learn.first_epoch,self.order_state,self.whole = s['epoch'],s['order'],s['epoch']==learn.n_epoch
     self._restore(s)
-    print(f'{self.path} is a finished run: its weights are loaded' if self.whole else f'Going on from {self.path}: {s["epoch"]} of {learn.n_epoch} epochs, {s["batch"]} of {len(learn.dls.train)} batches')
+    print(f'{self.path} is a finished run: its weights are loaded' if self.whole else f'Going on from {self.path}: '
+        f'{s["epoch"]} of {learn.n_epoch} epochs, {s["batch"]} of {len(learn.dls.train)} batches')
 
 @patch
 def _restore(self:Checkpoint, s):
