@@ -3,7 +3,12 @@ import contextlib, json, math, os, resource, shutil, signal, subprocess, sys, ti
 from pathlib import Path
 import numpy as np, pytest, torch
 from fastai.callback.core import Callback
+from fastai.callback.schedule import ParamScheduler, SchedLin
+from fastai.callback.tracker import EarlyStoppingCallback, ReduceLROnPlateau, SaveModelCallback
+from fastai.callback.training import GradientAccumulation
+from fastai.optimizer import Adam, Lamb, RMSProp
 from fastai.torch_core import set_seed
+from fastcore.foundation import L
 from vae_nbdev import *
 
 here = Path(__file__).parent
@@ -160,3 +165,90 @@ def test_other_fits_and_what_is_in_the_folder(tmp_path):
     run = json.loads((tmp_path/'run'/'run.json').read_text())
     assert {'torch', 'fastai', 'python', 'arguments', 'begun', 'commit'} <= run['environment'].keys() and len(run['run']['images'])==64
     assert torch.equal(weights(flat(cbs=Checkpoint(tmp_path/'run'))), weights(whole))
+
+def two(cls, *args): return [cls(*a) if isinstance(a, tuple) else cls(**a) for a in args]
+
+@pytest.mark.parametrize('every', [None, 4])
+@pytest.mark.parametrize('cbs', [lambda: GradientAccumulation(250), lambda: ParamScheduler(dict(wd=SchedLin(.1, 0.))), lambda: two(ReduceLROnPlateau, dict(monitor='elbo', patience=0, min_delta=99, factor=3), dict(monitor='nll', patience=1, min_delta=99)),
+                                 lambda: two(EarlyStoppingCallback, dict(monitor='elbo', patience=3, min_delta=-9), dict(monitor='kl', patience=1, min_delta=99))])
+def test_callbacks_that_hold_something_go_on(cbs, every, tmp_path):
+    def flat(stop=None, **kw):
+        learn = learner()
+        with learn.no_bar(), learn.no_logging(): learn.fit(4, 1e-3, seed=1, cbs=L(cbs())+L(stop), **kw)
+        return learn
+    whole = flat()
+    with pytest.raises(RuntimeError, match='power'): flat(FailAt(20), resume=Checkpoint(tmp_path/'run', every=every))
+    learn = flat(resume=tmp_path/'run')
+    assert torch.equal(weights(learn), weights(whole)) and learn.recorder.values==whole.recorder.values and learn.recorder.lrs==whole.recorder.lrs
+
+def test_two_savers_keep_their_names(tmp_path):
+    savers = lambda: two(SaveModelCallback, dict(monitor='elbo', fname='a'), dict(monitor='kl', fname='b'))
+    with pytest.raises(RuntimeError, match='power'): fit(learner(path=tmp_path), cbs=savers()+[FailAt(20)], resume=tmp_path/'run')
+    again = savers()
+    fit(learner(path=tmp_path), cbs=again, resume=tmp_path/'run')
+    assert [cb.fname for cb in again]==['a', 'b']
+
+def test_plateaus_lower_the_rate():
+    learn = learner()
+    with learn.no_bar(), learn.no_logging(): learn.fit(3, 1e-3, cbs=ReduceLROnPlateau(monitor='elbo', patience=0, min_delta=1e6))
+    assert learn.recorder.lrs[-1]==pytest.approx(1e-4)
+
+def test_validation_is_no_fit(tmp_path):
+    film = GifCallback(tmp_path/'film.gif', n=4, show=False)
+    learn = learner(cbs=[Checkpoint(tmp_path/'run'), film, WatchCallback(live=False)])
+    before = signal.getsignal(signal.SIGINT)
+    learn.validate()
+    assert not (tmp_path/'run').exists() and signal.getsignal(signal.SIGINT) is before
+    fit(learn)
+    with torch.no_grad(): next(learn.model.parameters()).zero_()               # what came after the run
+    files,data,points = {f: f.read_bytes() for f in (tmp_path/'run').iterdir()},film.path.read_bytes(),len(learn.watch.points)
+    w = weights(learn)
+    learn.validate()
+    assert torch.equal(weights(learn), w) and {f: f.read_bytes() for f in (tmp_path/'run').iterdir()}==files
+    assert film.path.read_bytes()==data and len(film.frames)>2 and len(learn.watch.points)==points
+
+def test_a_folder_of_others_is_left_as_it_was(tmp_path):
+    for name,files in (('a', {'thesis.txt': 'x', '.mine.tmp': 'y'}), ('b', {'run.json': '{"mine": 1}', 'data.csv': 'z'})):
+        folder = tmp_path/name
+        folder.mkdir()
+        for k,v in files.items(): (folder/k).write_text(v)
+        with pytest.raises(CheckpointError, match='other things'): fit(learner(), 1, resume=folder)
+        assert {f.name: f.read_text() for f in folder.iterdir()}==files
+    (tmp_path/'c').mkdir(); (tmp_path/'c'/'.run.json.0a1b2c3d.tmp').write_text('{')        # killed while it wrote the first file
+    fit(learner(), 1, resume=tmp_path/'c')
+    assert not list((tmp_path/'c').glob('.*'))
+
+def test_an_error_gives_the_folder_back(tmp_path):
+    before,learn = signal.getsignal(signal.SIGINT),learner()
+    learn.model.set_likelihood('normal')
+    with pytest.raises(ValueError, match='was changed after'): fit(learn, 1, resume=tmp_path/'run')
+    assert signal.getsignal(signal.SIGINT) is before
+    fit(learner(likelihood='continuous_bernoulli'), 1, resume=tmp_path/'other'); shutil.rmtree(tmp_path/'run'); fit(learner(), 1, resume=tmp_path/'run')
+
+@pytest.mark.parametrize('a,b,words', [(dict(iwae=3), dict(iwae=5), 'draws was 3 and is 5'), (dict(opt_func=Adam), dict(opt_func=Lamb), 'optimiser'), (dict(), dict(opt_func=RMSProp), 'optimiser|hyper')])
+def test_another_objective_or_optimiser_is_refused(a, b, words, tmp_path):
+    with pytest.raises(RuntimeError, match='power'): fit(learner(**a), cbs=FailAt(20), resume=tmp_path/'run')
+    with pytest.raises(CheckpointError, match=words): fit(learner(**b), resume=tmp_path/'run')
+
+def test_another_transform_is_refused(tmp_path):
+    def noisy(p):
+        dls = image_dls('digits', bs=100, batch_tfms=RandomFlip(p))
+        return vae_learner(dls, SmallDenseVAE(dls.image_shape, 2), likelihood='normal')
+    with pytest.raises(RuntimeError, match='power'): fit(noisy(.5), cbs=FailAt(20), resume=tmp_path/'run')
+    with pytest.raises(CheckpointError, match='transforms was'): fit(noisy(.9), resume=tmp_path/'run')
+    fit(noisy(.5), resume=tmp_path/'run')
+
+def test_one_checkpoint_after_a_damaged_one(broken):
+    new,old = sorted(broken.glob('checkpoint-*'), reverse=True)
+    new.write_bytes(new.read_bytes()[:500])
+    with pytest.warns(UserWarning, match='damaged'), pytest.raises(RuntimeError): fit(learner(), seed=1, cbs=FailAt(18), resume=Checkpoint(broken, every=1, keep=1))
+    assert torch.equal(weights(fit(learner(), seed=1, resume=broken)), weights(fit(learner(), seed=1)))
+
+def test_the_clock_of_results_does_not_run_while_nothing_does(tmp_path):
+    from vae_nbdev.results import _Clock
+    first,clock = _Clock(),_Clock()
+    with pytest.raises(RuntimeError): fit(learner(), cbs=[first, FailAt(20)], resume=Checkpoint(tmp_path/'run', every=3))
+    time.sleep(3)
+    start = time.time()
+    fit(learner(), cbs=clock, resume=tmp_path/'run')
+    assert 0<clock.seconds<first.seconds+time.time()-start

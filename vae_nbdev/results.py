@@ -99,8 +99,10 @@ def machine(
 class _Clock(Callback):
     "Seconds of all epochs, those before an interruption too"
     def __init__(self): self.seconds = 0.
-    def before_epoch(self): self.start = time.time()
-    def after_epoch(self): self.seconds += time.time()-self.start
+    def before_epoch(self): self._last = time.time()
+    def after_batch(self): self._count()
+    def after_epoch(self): self._count()
+    def _count(self): now = time.time(); self.seconds,self._last = self.seconds+now-self._last,now
 
 def reproduce(
     name:str, # Of a recipe

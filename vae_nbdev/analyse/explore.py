@@ -6,7 +6,7 @@
 __all__ = ['Picture', 'Explorer', 'explore']
 
 # %% ../../nbs/analyse/07_explore.ipynb #243f7667
-import ipywidgets as widgets, numpy as np, torch
+import ipywidgets as widgets, numpy as np, torch, warnings
 from base64 import b64encode
 from io import BytesIO
 from pathlib import Path
@@ -255,8 +255,8 @@ def use(self:Explorer,
     self.walk,self.encode = (_Walk(self),_Images(self)) if images is not None else (None, None)
     self.set_latents(self.start)
     self.tabs.children = *self.levels,self.samples,*((self.walk, self.encode) if images is not None else ())
-    self.tabs.titles = *(f'z{l+1}' if len(levels)>1 else 'Latents' for l in levels),'Samples',*(('Walk', 'Images')
-        if images is not None else ())
+    names = [f'z{l+1}' for l in levels] if len(levels)>1 else ['Latents']
+    self.tabs.titles = *names,'Samples',*(('Walk', 'Images') if images is not None else ())
     self.tabs.selected_index = 0
 
 # %% ../../nbs/analyse/07_explore.ipynb #ecc5c128
@@ -319,18 +319,25 @@ def _runs(path):
     if not res: raise FileNotFoundError(f'{path} holds no saved model: write one with `save_vae(learn, "{path}/name")`')
     return res
 
+def _first(runs):
+    "The first model that can be loaded, and the runs with it in front"
+    for name,f in runs.items():
+        try: return load_vae(f),{name: f} | runs
+        except (ValueError, OSError, TypeError) as e: failed = e; warnings.warn(f'{name} is not loaded: {e}')
+    raise failed
+
 def explore(
     what:Learner|VAE|str|Path, # A learner, a model, or a folder with saved models in it
     data:DataLoaders|Tensor=None, # From `image_dls`, or images N x C x H x W in [0, 1]; None takes those of the learner, where there is one
     n:int=1000, # Test images at most
 ) -> Explorer: # A widget, to be the last line of a cell
     "Sliders, samples, walks and posteriors of a model"
-    runs = _runs(what) if isinstance(what, (str,Path)) else None
-    model = load_vae(next(iter(runs.values()))) if runs else _model(what)
+    if not (isinstance(n, int) and n>=1): raise ValueError(f'n is a number of images from 1, not {n!r}')
+    model,runs = _first(_runs(what)) if isinstance(what, (str,Path)) else (_model(what), None)
     if data is None and isinstance(what, Learner): data = what.dls
     if data is None: return Explorer(model, runs=runs)
     if isinstance(data, Tensor):
-        if data.ndim!=4: raise ValueError(f'data is images N x C x H x W, not {" x ".join(map(str, data.shape))}')
+        if data.ndim!=4 or not len(data): raise ValueError(f'data is images N x C x H x W, not {" x ".join(map(str, data.shape))}')
         return Explorer(model, data[:n], runs=runs)
     if not isinstance(data, DataLoaders):
         raise TypeError(f'data is loaders from `image_dls`, or a tensor of images, not {type(data).__name__}')

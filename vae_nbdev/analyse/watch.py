@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw
 from torchvision.utils import make_grid
 from ..models.vae import *
 from ..train.callbacks import *
-from ..train.callbacks import _beta, _kl_names
+from ..train.callbacks import _beta, _is_fit, _kl_names
 from ..train.checkpoints import _write
 from .plots import _decoded, _model, _sheet
 
@@ -35,14 +35,13 @@ class _WhileTraining(Callback):
     "A callback of fits alone, in the first process"
     run_valid = False
     def before_fit(self):
-        self.run = not hasattr(self.learn, 'lr_finder') and not hasattr(self.learn,
-                                                                        'gather_preds') and not getattr(self.learn,
-            'rank_distrib', 0)
+        self.run = _is_fit(self.learn) and not getattr(self.learn, 'rank_distrib', 0)
         if self.run: self.start()
 
 # %% ../../nbs/analyse/08_watch.ipynb #10280929
 class WatchCallback(_WhileTraining):
     "Loss, KL and beta so far, beside samples of the same latents"
+    not_kept = 'every','live'                                                  # by a `Checkpoint`: a run may go on elsewhere
     def __init__(self,
         n:int=25, # Samples
         every:int=20, # Batches between two points of the curves
@@ -121,6 +120,7 @@ def watch(
 # %% ../../nbs/analyse/08_watch.ipynb #2b68273b
 class GifCallback(_WhileTraining):
     "A film of what a VAE draws while it learns"
+    not_kept = 'fps','show'
     def __init__(self,
         path:str|Path='training.gif', # File to write
         n:int=36, # Samples in a frame

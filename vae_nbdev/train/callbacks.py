@@ -89,6 +89,10 @@ def _kl_names(loss_func, n):
     return ['kl'] if n==1 else [f'kl_{p}' for p in parts] if len(parts)==n else [f'kl_z{i+1}' for i in range(n)]
 
 # %% ../../nbs/train/01_callbacks.ipynb #1739b897
+def _is_fit(learn):
+    "Is this a training, rather than `lr_find`, `get_preds` or `validate`, which call `before_fit` too?"
+    return not (hasattr(learn, 'lr_finder') or hasattr(learn, 'gather_preds') or getattr(learn, 'only_validates', False))
+
 class BetaWarmup(Callback):
     "Beta from 0 to its maximum in equal increments over the first `frac` of training, then constant"
     run_valid = False
@@ -101,7 +105,7 @@ class BetaWarmup(Callback):
         self.frac,self.by = frac,by
 
     def before_fit(self):
-        self.run = not hasattr(self.learn, 'lr_finder') and not hasattr(self.learn, 'gather_preds')
+        self.run = _is_fit(self.learn)
         if self.run and any(isinstance(c, TrackerCallback) and c.monitor=='valid_loss' for c in self.learn.cbs):
             warnings.warn("valid_loss rises with beta, so a callback that watches it would keep an epoch of the warm-up: "
                           "give it monitor='elbo'")

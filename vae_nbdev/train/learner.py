@@ -14,7 +14,7 @@ from fastai.callback.core import Callback, CancelEpochException, TrainEvalCallba
 from fastai.callback.progress import ProgressCallback
 from fastai.learner import CastToTensor, Learner, Recorder
 from fastai.torch_core import to_detach, to_device
-from fastai.optimizer import OptimWrapper
+from fastai.optimizer import OptimWrapper, set_item_pg
 from fastai.data.core import DataLoaders
 from fastai.callback import schedule, tracker       # `fit_one_cycle`, `lr_find`; `SaveModelCallback` and its like
 from torch import Tensor
@@ -25,10 +25,16 @@ from .losses import *
 from .callbacks import *
 
 # %% ../../nbs/train/02_learner.ipynb #b3bab0bc
+class _Hypers(dict):
+    "Hyperparameters of a group of parameters; setting one here sets it there, which `ReduceLROnPlateau` counts on"
+    def __init__(self, values, group, names): super().__init__(values); self.group,self.names = group,names
+    def __setitem__(self, k, v): super().__setitem__(k, v); set_item_pg(self.group, self.names[k], v)
+
 class _Wrapper(OptimWrapper):
     "fastai's, without the options that are None, which no logger of numbers can take"
     @property
-    def hypers(self): return [{k: v for k,v in h.items() if v is not None} for h in super().hypers]
+    def hypers(self):
+        return [_Hypers({k: v for k,v in h.items() if v is not None}, g, self.bwd_map) for h,g in zip(super().hypers, self.opt.param_groups)]
 
 fused_adam = partial(_Wrapper, opt=torch.optim.AdamW, fused=True, weight_decay=0.)
 
@@ -89,6 +95,7 @@ class VAELearner(Learner):
     precision = 'fp32'                                                         # or 'bf16'
     _called = None                                                             # event -> callbacks, until these change
     first_epoch,skip = 0,None                                                  # where a run goes on: the epoch, and what drops the batches of it that were seen
+    only_validates = False                                                     # in `validate` and `get_preds`, as callbacks may ask
 
     @delegates(Learner.__init__)
     def __init__(self, *args, **kwargs):
@@ -100,6 +107,11 @@ class VAELearner(Learner):
     def no_bar(self):
         "Context without progress bars"
         with self.removed_cbs(self._grab_cbs(ProgressCallback)): yield self
+
+    def __enter__(self): self.only_validates = True; return super().__enter__()
+    def __exit__(self, *args):
+        try: return super().__exit__(*args)
+        finally: self.only_validates = False
 
     def add_cb(self, cb): self._called = None; return super().add_cb(cb)
     def remove_cb(self, cb): self._called = None; return super().remove_cb(cb)
@@ -154,8 +166,8 @@ def _do_epoch_validate(self:VAELearner, *args, **kwargs):
 
 @patch
 def _do_fit(self:VAELearner):
-    _check_known(self)
     try:
+        _check_known(self)
         with kept_memory(next(self.model.parameters()).device):
             for self.epoch in range(self.first_epoch, self.n_epoch): self._with_events(self._do_epoch, 'epoch', CancelEpochException)
     finally:

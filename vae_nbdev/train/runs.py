@@ -6,7 +6,7 @@
 __all__ = ['Checkpoint']
 
 # %% ../../nbs/train/04_runs.ipynb #88bb1d4e
-import hashlib, json, os, platform, random, signal, subprocess, sys, threading, warnings, fastai, numpy as np, torch, torchvision
+import hashlib, inspect, json, os, platform, random, re, signal, subprocess, sys, threading, warnings, fastai, numpy as np, torch, torchvision
 from datetime import datetime
 from pathlib import Path
 from fastcore.all import L, delegates, patch
@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 from .callbacks import *
+from .callbacks import _is_fit
 from .learner import *
 from .checkpoints import *
 from .checkpoints import _write
@@ -31,21 +32,28 @@ def _pack(o, tensors):
     if isinstance(o, np.generic): return o.item()
     if isinstance(o, L): o = list(o)
     if isinstance(o, dict): return dict(dict=[[_pack(k, tensors), _pack(v, tensors)] for k,v in o.items()])
-    if isinstance(o, Tensor): tensors.append(o.detach().cpu().contiguous()); return dict(tensor=len(tensors)-1)
+    if isinstance(o, Tensor): tensors.append(o.detach().cpu().contiguous()); return {_place(o): len(tensors)-1}
     if not isinstance(o, (list,tuple)): raise TypeError(f'{type(o).__name__} is not kept in a checkpoint')
     if len(o)>16 and all(type(v) is float for v in o): return dict(floats=_pack(torch.tensor(o, dtype=torch.float64), tensors)['tensor'])
-    if len(o)>16 and all(isinstance(v, Tensor) and not v.ndim for v in o):
-        return dict(numbers=_pack(torch.stack([v.cpu() for v in o]), tensors)['tensor'])
+    if len(o)>16 and all(isinstance(v, Tensor) and not v.ndim and v.device.type=='cpu' for v in o):
+        return dict(numbers=_pack(torch.stack([*o]), tensors)['tensor'])
     return {type(o).__name__ if type(o) in (list,tuple) else 'list': [_pack(v, tensors) for v in o]}
 
-def _unpack(o, tensors):
-    "What `_pack` was given"
+def _place(o): return 'tensor' if o.device.type=='cpu' else 'on_device'
+
+def _packs(o):
+    "Would `_pack` take it?"
+    if isinstance(o, dict): return all(map(_packs, o)) and all(map(_packs, o.values()))
+    return all(map(_packs, o)) if isinstance(o, (list,tuple,L)) else o is None or isinstance(o, (bool,int,float,str,np.generic,Tensor))
+
+def _unpack(o, tensors, device='cpu'):
+    "What `_pack` was given, with tensors of an accelerator on `device`"
     if not isinstance(o, dict): return o
     (kind,v), = o.items()
-    if kind=='dict': return {_unpack(k, tensors): _unpack(x, tensors) for k,x in v}
-    if kind in ('list', 'tuple'): return dict(list=list, tuple=tuple)[kind](_unpack(x, tensors) for x in v)
+    if kind=='dict': return {_unpack(k, tensors): _unpack(x, tensors, device) for k,x in v}
+    if kind in ('list', 'tuple'): return dict(list=list, tuple=tuple)[kind](_unpack(x, tensors, device) for x in v)
     t = tensors[v]
-    return t if kind=='tensor' else t.tolist() if kind=='floats' else list(t.unbind())
+    return dict(tensor=lambda: t, on_device=lambda: t.to(device), floats=t.tolist, numbers=lambda: list(t.unbind()))[kind]()
 
 # %% ../../nbs/train/04_runs.ipynb #034b35db
 def _digest(text, tensors):
@@ -61,17 +69,17 @@ def _write_state(path, state):
     data = save_tensors({str(i): t.clone() for i,t in enumerate(tensors)}, dict(state=text, sha256=_digest(text, tensors)))
     try: _write(path, data)
     except OSError as e:
-        raise CheckpointError(f'{path} cannot be written ({e.strerror}): what was there before is kept; make room, and fit '
-                              'again with resume= to go on from it') from e
+        raise CheckpointError(f'{path} cannot be written ({e.strerror}): what was there before is kept; make room, and the '
+                              'same call goes on from it') from e
 
-def _read_state(path):
-    "The state in the file `path`"
+def _read_state(path, device='cpu'):
+    "The state in the file `path`, with what was on an accelerator on `device`"
     try:
         with safe_open(path, 'pt') as f:
             meta = f.metadata() or {}
             tensors = [f.get_tensor(str(i)) for i in range(len(f.keys()))]
         if _digest(meta['state'], tensors)!=meta['sha256']: raise CheckpointError('its checksum is another')
-        return _unpack(json.loads(meta['state']), tensors)
+        return _unpack(json.loads(meta['state']), tensors, device)
     except (SafetensorError, KeyError, IndexError, TypeError, ValueError, RecursionError) as e:
         raise CheckpointError(f'{path} is damaged, or no checkpoint of vae_nbdev: {e}') from None
 
@@ -80,13 +88,15 @@ def _random_state(learn):
     "Of all generators"
     kind,keys,*rest = np.random.get_state()
     return dict(torch=torch.get_rng_state(), cuda=torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+                mps=torch.mps.get_rng_state() if torch.backends.mps.is_available() else None,
                 python=random.getstate(),
                 numpy=(kind, torch.from_numpy(keys.astype(np.int64)), *rest),
                 loader=learn.dls.train.rng.getstate() if hasattr(learn.dls.train, 'rng') else None)
 
 def _set_random_state(learn, s):
     torch.set_rng_state(s['torch'])
-    if s['cuda']: torch.cuda.set_rng_state_all(s['cuda'])
+    if s['cuda'] and torch.cuda.is_available(): torch.cuda.set_rng_state_all(s['cuda'])
+    if s['mps'] is not None and torch.backends.mps.is_available(): torch.mps.set_rng_state(s['mps'])
     random.setstate(s['python'])
     kind,keys,*rest = s['numpy']
     np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
@@ -97,16 +107,24 @@ def _plain(o):
     "What an object holds that a checkpoint can keep"
     res = {}
     for k,v in vars(o).items():
-        if k in ('learn', 'training', 'start_epoch', 'log') or k[0]=='_': continue   # the last two are times of day
-        try: _pack(v := _plain(v) if isinstance(v, Metric) else v, [])
-        except TypeError: continue
-        res[k] = v
+        if k in ('learn', 'training', 'start_epoch', 'log', *getattr(o, 'not_kept', ())) or k[0]=='_': continue   # times of day, two of them
+        if isinstance(v, Metric): res[k] = _plain(v)
+        elif _packs(v): res[k] = v
     return res
 
 def _set_plain(o, state):
     for k,v in state.items():
         if isinstance(was := getattr(o, k, None), Metric): _set_plain(was, v)
         else: setattr(o, k, v)
+
+def _by_name(cbs):
+    "Callbacks by name, and where two of a class share one, with a stroke behind the second"
+    res = {}
+    for cb in cbs:
+        name = cb.name
+        while name in res: name += "'"
+        res[name] = cb
+    return res
 
 # %% ../../nbs/train/04_runs.ipynb #17df0372
 def _checksum(x, most=2**30):
@@ -119,20 +137,29 @@ def _sampled(f):
     "A schedule at eleven moments"
     return [np.round(np.asarray(f(i/10), float), 12).tolist() for i in range(11)]
 
+def _arguments(tfm):
+    "What a transform is, with the arguments that it has kept"
+    kept = {k: getattr(tfm, k, None) for k in inspect.signature(type(tfm).__init__).parameters if k not in ('self', 'split_idx')}
+    return dict(kind=type(tfm).__name__, **{k: v for k,v in kept.items() if isinstance(v, (bool,int,float,str))})
+
+def _called(f): return getattr(f, 'func', f)
+
 def _description(learn):
     "What must not change while a run is interrupted"
     model,dl,loss = learn.model,learn.dls.train,learn.loss_func
     plain = lambda o: {k: v for k,v in _plain(o).items() if isinstance(v, (int,float,str,tuple,list,type(None))) and k!='warmup'}
-    cbs = {cb.name: {k: _sampled(f) for k,f in cb.scheds.items()} if isinstance(cb, ParamScheduler)
+    cbs = {name: {k: _sampled(f) for k,f in cb.scheds.items()} if isinstance(cb, ParamScheduler)
            else {k: v for k,v in vars(cb).items() if k in ('frac', 'by', 'n')}
-           for cb in learn.cbs if isinstance(cb, (ParamScheduler,BetaWarmup))}
+           for name,cb in _by_name(learn.cbs).items() if isinstance(cb, (ParamScheduler,BetaWarmup))}
+    opt,tfms = getattr(learn.opt, 'opt', learn.opt),getattr(getattr(dl, 'after_batch', None), 'fs', ())
     res = dict(model=f'{type(model).__module__}.{type(model).__qualname__}', weights={k: list(v.shape) for k,v in model.state_dict().items()},
-               arguments=getattr(model, 'arguments', None),
+               arguments=getattr(model, 'arguments', None), draws=getattr(model, 'draws', None),
                likelihood={type(l).__name__: _plain(l) for l in (getattr(loss, 'likelihood', None),)},
                precision=getattr(learn, 'precision', 'fp32'), loss=dict(kind=type(loss).__name__, **plain(loss)),
                data=getattr(learn.dls, 'recipe', None),
-               images=_checksum(dl.images) if hasattr(dl, 'images') else None, bs=dl.bs, batches=len(dl),
-               optimiser=[{k: v for k,v in h.items() if k not in ('mom', 'lr', 'betas')} for h in learn.opt.hypers],
+               images=_checksum(dl.images) if hasattr(dl, 'images') else None, bs=dl.bs, batches=len(dl), transforms=L(tfms).map(_arguments),
+               optimiser=dict(kind=type(opt).__name__, steps=[getattr(f, '__name__', str(f)) for f in L(getattr(opt, 'cbs', ())).map(_called)]),
+               hyper=[{k: v for k,v in h.items() if k not in ('mom', 'lr', 'betas')} for h in learn.opt.hypers],
                epochs=learn.n_epoch, schedule=cbs or [h['lr'] for h in learn.opt.hypers])
     return json.loads(json.dumps(res, default=str))
 
@@ -163,7 +190,8 @@ class Checkpoint(Callback):
         if every is not None and not (isinstance(every, int) and every>=1):
             raise ValueError(f'every is a number of steps from 1, not {every!r}')
         if not (isinstance(keep, int) and keep>=1): raise ValueError(f'keep is a number of checkpoints from 1, not {keep!r}')
-        self.path,self.every,self.keep,self._lock,self.state,self._before = Path(path).expanduser(),every,keep,None,None,None
+        self.path,self.every,self.keep,self.state = Path(path).expanduser(),every,keep,None
+        self._lock,self._before,self._damaged = None,None,[]
 
     @property
     def files(self) -> list:
@@ -171,7 +199,7 @@ class Checkpoint(Callback):
         return sorted(self.path.glob('checkpoint-*.safetensors'), reverse=True)
 
     def before_fit(self):
-        self.whole,self.run = False,not hasattr(self.learn, 'lr_finder') and not hasattr(self.learn, 'gather_preds')
+        self.whole,self.run = False,_is_fit(self.learn)
         if not self.run: return
         if num_distrib()>1: raise NotImplementedError('Checkpoint is for a run of one process')
         try:
@@ -196,7 +224,7 @@ class Checkpoint(Callback):
     def after_fit(self):
         if not self.whole: return
         try: save_vae(self.learn, self.path)
-        except CheckpointError as e: warnings.warn(f'The run is whole, but its model is not saved for `load_vae`: {e}')
+        except (CheckpointError, OSError) as e: warnings.warn(f'The run is whole, but its model is not saved for `load_vae`: {e}')
 
 # %% ../../nbs/train/04_runs.ipynb #add4e720
 @patch
@@ -212,30 +240,39 @@ def _begin(self:Checkpoint):
     except OSError as e: raise CheckpointError(f'{self.path} cannot be a folder of a run ({e.strerror}): give another one') from None
     try: fcntl and fcntl.flock(self._lock, fcntl.LOCK_EX|fcntl.LOCK_NB)
     except BlockingIOError: raise CheckpointError(f'{self.path} is in use by another run: wait for it, or give another folder') from None
-    for tmp in self.path.glob('.*.tmp'): tmp.unlink()                          # of a run that was killed while it wrote
     self.state,self.asked = self._latest(),False
     self._describe()
+    for tmp in self._unfinished(): tmp.unlink()
     if threading.current_thread() is threading.main_thread(): self._before = signal.signal(signal.SIGINT, self._ask)
+
+@patch
+def _unfinished(self:Checkpoint):
+    "What a run that was killed while it wrote has left"
+    return [f for f in self.path.glob('.*.tmp') if re.fullmatch(r'\.(run\.json|vae\.json|weights\.safetensors|checkpoint-\d+\.safetensors)\.\w+\.tmp', f.name)]
 
 @patch
 def _latest(self:Checkpoint):
     "The newest state that is whole"
+    self._damaged = []
     for f in self.files:
-        try: return _read_state(f)
-        except (CheckpointError, OSError) as e: warnings.warn(f'{e}; going on from the checkpoint before it')
+        try: return _read_state(f, next(_model(self.learn).parameters()).device)
+        except (CheckpointError, OSError) as e: warnings.warn(f'{e}; going on from the checkpoint before it'); self._damaged.append(f)
     if self.files: raise CheckpointError(f'None of the checkpoints in {self.path} can be read: remove the folder to begin anew')
 
 @patch
 def _describe(self:Checkpoint):
     "Compare with the run that is there, or describe this one"
     file,now = self.path/'run.json',_description(self.learn)
+    try: then = json.loads(file.read_text())
+    except (OSError, ValueError): then = None
+    known = isinstance(then, dict) and then.keys()=={'run', 'environment'}
     if not self.state:
-        if not file.exists() and any(o.name!='lock' for o in self.path.iterdir()):
+        if not known and {*self.path.iterdir()}-{*self._unfinished(), self.path/'lock'}:
+            (self.path/'lock').unlink(missing_ok=True)
             raise CheckpointError(f'{self.path} has other things in it: give a folder of its own to the run')
         return _write(file, json.dumps(dict(run=now, environment=_environment()), indent=1).encode())
-    try: then = json.loads(file.read_text())
-    except (OSError, ValueError):
-        raise CheckpointError(f'{file} cannot be read, so nothing says what run this is: remove the folder to begin anew') from None
+    if not known:
+        raise CheckpointError(f'{file} cannot be read, so nothing says what run this is: remove the folder to begin anew')
     if wrong := _differences(then['run'], now):
         raise CheckpointError(f'{self.path} holds another run: {"; ".join(wrong[:3])}. Give another folder, or remove this '
                               'one to begin anew')
@@ -255,18 +292,24 @@ def _model(learn): return getattr(learn.model, 'module', learn.model)
 @patch
 def _save(self:Checkpoint, epoch, batch):
     "The state with `epoch` whole epochs and `batch` batches of the next behind it"
-    learn,model = self.learn,_model(self.learn)
+    learn,model,file = self.learn,_model(self.learn),self.path/f'checkpoint-{self.train_iter:010d}.safetensors'
+    for cb in learn.cbs:
+        if isinstance(cb, DeviceRecorder): cb.finish()
     if not all(v.isfinite().all() for v in model.state_dict().values() if v.is_floating_point()):
         raise FloatingPointError(f'The weights are not finite, so they are not saved: {self.path} keeps the checkpoint '
                                  'before. A lower learning rate may help')
-    _write_state(self.path/f'checkpoint-{self.train_iter:010d}.safetensors', dict(
+    _write_state(file, dict(
         epoch=epoch, batch=batch, train_iter=self.train_iter, pct_train=self.pct_train, model=model.state_dict(),
         opt=learn.opt.state_dict(), random=_random_state(learn),
-        order=self.order_state if batch else None, callbacks={cb.name: _plain(cb) for cb in learn.cbs if cb is not self}))
+        grads={k: p.grad for k,p in model.named_parameters() if p.grad is not None and p.grad.any()},      # of steps that are still to come
+        scaler=learn.scaler.state_dict() if getattr(learn, 'scaler', None) else None, metrics=[_plain(m) for m in learn.metrics],
+        order=self.order_state if batch else None, callbacks={k: _plain(cb) for k,cb in _by_name(learn.cbs).items() if cb is not self}))
+    for f in {*self._damaged}-{file}: f.unlink(missing_ok=True)
+    self._damaged = []
     for f in self.files[self.keep:]: f.unlink()
     self.whole = epoch==learn.n_epoch
     if self.asked:
-        print(f'Saved in {self.path}, {epoch} epochs and {batch} batches: the same fit with resume= goes on from here.',
+        print(f'Saved in {self.path}, {epoch} epochs and {batch} batches: the same call goes on from here.',
               flush=True); raise KeyboardInterrupt
 
 @patch
@@ -276,6 +319,8 @@ def _resume(self:Checkpoint):
     try: _model(learn).load_state_dict(s['model']); learn.opt.load_state_dict(s['opt'])
     except (RuntimeError, KeyError, ValueError) as e:
         raise CheckpointError(f'The model or its optimiser is not what it was in {self.path}: {e}') from None
+    for k,p in _model(learn).named_parameters(): p.grad = s['grads'][k].clone() if k in s['grads'] else None
+    if s['scaler']: learn.scaler.load_state_dict(s['scaler'])
     learn.first_epoch,self.order_state,self.whole = s['epoch'],s['order'],s['epoch']==learn.n_epoch
     self._restore(s)
     print(f'{self.path} is a finished run: its weights are loaded' if self.whole else f'Going on from {self.path}: '
@@ -285,8 +330,9 @@ def _resume(self:Checkpoint):
 def _restore(self:Checkpoint, s):
     "Counters, and what callbacks hold"
     self.learn.train_iter,self.learn.pct_train = s['train_iter'],s['pct_train']
-    for cb in self.learn.cbs:
-        if cb.name in s['callbacks']: _set_plain(cb, s['callbacks'][cb.name])
+    for k,cb in _by_name(self.learn.cbs).items():
+        if k in s['callbacks'] and cb is not self: _set_plain(cb, s['callbacks'][k])
+    for m,state in zip(self.learn.metrics, s['metrics']): _set_plain(m, state)
 
 @patch
 def _skip(self:Checkpoint, batches, s):
