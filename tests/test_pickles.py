@@ -1,5 +1,5 @@
 "Pickled data sets: what is admitted, what is refused, and that refusing leaves no trace"
-import collections, copyreg, gzip, io, os, pickle, struct, subprocess, sys
+import collections, copyreg, gzip, io, os, pickle, struct, subprocess, sys, time
 from pathlib import Path
 import numpy as np, pytest, torch
 from vae_nbdev.data.pickles import (Images, DatasetError, UnsafePickleError, as_images, read_images, safe_unpickle,
@@ -424,3 +424,17 @@ def test_real(name):
     if name=='binarized_mnist': assert images.splits()==['train','test','valid'] and images.train_images.unique().tolist()==[0,255]
     if name=='mnist': assert abs((images.train_images.float().mean()/255).item()-.1307)<1e-4
     assert len(images._repr_html_())<61_000
+
+def test_few_bytes_that_claim_much(tmp_path):
+    "Text of no width, text between numbers, labels without images, keys of one hash: refused before they are made"
+    images = np.arange(200, dtype=np.uint8).reshape(2, 1, 10, 10)
+    empty,text = np.zeros(2**20, 'S0'),np.array([b'x'*1000])
+    same = {i*(2**61-1): 0 for i in range(1, 2000)}
+    for data,words in ((dict(train_images=[empty, empty], test_images=images), 'numbers'), (dict(train_images=[images[0,0], text], test_images=images), 'text'),
+                       (dict(train_images=images, test_images=images, valid_labels=np.zeros((2**20, 0), np.uint8)), 'has no images'), (dict(train_images=images, test_images=images, other=same), 'same hash')):
+        (tmp_path/'a.pkl').write_bytes(pickle.dumps(data))
+        start = time.process_time()
+        with pytest.raises((DatasetError, UnsafePickleError), match=words): read_images(tmp_path/'a.pkl')
+        assert time.process_time()-start < 2
+    for pct in (0, -1, 1, float('nan')):
+        with pytest.raises(DatasetError, match='share between 0 and 1'): as_images(np.repeat(images, 10, 0), test_pct=pct)

@@ -7,6 +7,8 @@ __all__ = ['PairWithSelf', 'block_order', 'ImageDL', 'ImagesBlock', 'image_dls']
 
 # %% ../../nbs/data/03_blocks.ipynb #93c2926a
 import math, numpy as np, torch
+from collections import Counter
+from types import FunctionType
 from torch import Tensor
 from fastcore.all import L, merge, delegates, listify, patch
 from fastai.data.core import TfmdDL, DataLoaders, Transform
@@ -120,7 +122,10 @@ def ImagesBlock(
     batch_tfms:list=None, # Batch transforms between scaling and pairing
 ) -> TransformBlock:
     "Images in memory, N x C x H x W, for a `DataBlock`"
-    return TransformBlock(batch_tfms=[ScaleImages(), *listify(batch_tfms), PairWithSelf()], dl_type=ImageDL)
+    tfms = [ScaleImages(), *listify(batch_tfms), PairWithSelf()]
+    twice = [k.__name__ for k,n in Counter(type(o) for o in tfms if not isinstance(o, FunctionType)).items() if n>1]
+    if twice: raise ValueError(f'There are two batch transforms of the class {", ".join(twice)}, of which fastai keeps only the last: join them in one function')
+    return TransformBlock(batch_tfms=tfms, dl_type=ImageDL)
 
 # %% ../../nbs/data/03_blocks.ipynb #611450c3
 class _Joined:
@@ -159,7 +164,7 @@ def image_dls(
     batch_tfms:list=None, # More batch transforms of plain tensors, such as `RandomFlip()`; fastai's own are for `TensorImage` and would be passed over
     steps:int=None, # Batches in an epoch; None is once through the training images
     valid_pct:float=None, # Share of the training images to validate on; None is the set's validation split, else the test split
-    seed:int=42, # Of the choice of validation images
+    seed:int=42, # Of the choice of validation images alone; other textures are `image_dls(load_dataset('textures', seed=1))`
     device=None, # Where the images are kept; None is fastai's default
     **kwargs
 ) -> DataLoaders: # With `train`, `valid`, `test`, `images`, `image_shape`, `vocab`

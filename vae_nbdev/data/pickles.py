@@ -183,7 +183,8 @@ class _Array:
         if isinstance(data, str): # encoded once, however many arrays share it
             if id(data) not in seen: seen[id(data)] = data.encode('latin1')
             data = seen[id(data)]
-        if not isinstance(data, (bytes,bytearray)): raise DatasetError(f'{at} is an array without its bytes; expected an array of numbers')
+        if not isinstance(data, (bytes,bytearray)) or not dtype.itemsize:
+            raise DatasetError(f'{at} is an array without its bytes; expected an array of numbers')
         shape = [operator.index(n) for n in self.shape[:65]]
         if len(shape)>64 or not all(0<=n<2**63 for n in shape):
             raise DatasetError(f'{at} claims a shape that no array has; expected an array of numbers')
@@ -229,6 +230,8 @@ def _keys_of(items):
         for o in k if isinstance(k, tuple) and len(k)<=8 else (k,):
             if not isinstance(o, (str,bytes,int,float,type(None),_Array,_Dtype,_Admitted)):
                 raise UnsafePickleError(f'a {type(o).__name__} as a key, or in one')
+            if isinstance(o, int) and o.bit_length()>60 or isinstance(o, float) and isinstance(k, tuple):
+                raise UnsafePickleError('a number as a key, or in one, of which many can have the same hash')
     return items
 
 def _listed(items):
@@ -352,7 +355,8 @@ def safe_unpickle(file, # an open binary file, or bytes
 def _unfolded(x, at, depth=0, seen=None):
     "Bytes of nested lists as an array: a list that is in many places counts each time"
     seen = {} if seen is None else seen
-    if isinstance(x, (str,bytes)): raise DatasetError(f'{at} is a list with text in it; expected an array of numbers')
+    if isinstance(x, (str,bytes)) or isinstance(x, np.ndarray) and x.dtype.kind not in 'biuf':
+        raise DatasetError(f'{at} is a list with text in it; expected an array of numbers')
     if not isinstance(x, (list,tuple)): return getattr(x, 'nbytes', 8)
     if depth>8: raise DatasetError(f'{at} is a list of lists more than 8 deep; expected an array of numbers')
     if id(x) not in seen: seen[id(x)] = sum(_unfolded(o, at, depth+1, seen) for o in x)
@@ -416,7 +420,7 @@ def _map_tensors(arrays, name):
     for k,x in arrays.items():
         if not isinstance(x, np.memmap) or x.dtype!=np.uint8:
             raise DatasetError(f'{_at(name,k)} is not an array of uint8 left on the disk, as the others are')
-        if x[::len(x)//1000+1].max(initial=0)<=1:
+        if x[::len(x)//1000+1].max(initial=0)<=1 and all(x[i:i+1000].max()<=1 for i in range(0, len(x), 1000)):
             raise DatasetError(f'{_at(name,k)} has no value above 1; expected 0 to 255: multiply a mask by 255')
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')                                    # torch would rather write to it; nobody does
@@ -429,7 +433,7 @@ def _labels(y, at, n=None, max_bytes=2**32):
     y = _numbers(y, at, max_bytes)
     if n is not None and y.ndim and len(y)!=n: raise DatasetError(f'{at} has length {len(y):,}; expected {n:,}, one for each image')
     if y.ndim==2 and y.shape[1]==1: y = y[:,0]
-    if y.ndim==2 and ((y==0)|(y==1)).all() and (y.sum(1)==1).all(): y = y.argmax(1)
+    if y.ndim==2 and y.size and ((y==0)|(y==1)).all() and (y.sum(1)==1).all(): y = y.argmax(1)
     if y.ndim!=1 or not ((y==np.floor(y)) & (np.abs(y)<2**31)).all(): # neither holds for NaN
         raise DatasetError(f'{at} is {_by(y.shape) or "a single number"} of {y.dtype}; expected class numbers (N), or one-hot rows (N x K)')
     return torch.from_numpy(y.astype(np.int64))
@@ -467,6 +471,8 @@ def as_images(data,          # a dict of arrays, with `train_images` and `test_i
     images = {k: v for k,v in given.items() if k.endswith('_images')}
     tensors = _map_tensors(images, name) if mapped else _tensors(images, name, max_bytes)
     n = {k.replace('images', 'labels'): len(x) for k,x in tensors.items()}
+    for k in given:
+        if k.endswith('_labels') and k not in n: raise DatasetError(f'{_at(name,k)} has no images; expected `{k[:-6]}images` beside it')
     labels = {k: _labels(v, _at(name,k), n.get(k), max_bytes) for k,v in given.items() if k.endswith('_labels')}
     vocab = next((_vocab(given[k], _at(name,k)) for k in ('vocab','label_names') if k in given), None)
     return Images(**tensors, **labels, vocab=vocab, name=name, mapped=mapped)
@@ -474,6 +480,7 @@ def as_images(data,          # a dict of arrays, with `train_images` and `test_i
 # %% ../../nbs/data/00_pickles.ipynb #f20bbcc5
 def _split(x, name, test_pct, seed, mapped):
     x = (_map_tensors if mapped else _tensors)({'array of images': x}, name)['array of images']
+    if not 0<test_pct<1: raise DatasetError(f'test_pct is a share between 0 and 1, not {test_pct}')
     n = max(1, round(test_pct*len(x)))
     if n>=len(x):
         raise DatasetError(f'{name} holds an array of {len(x):,} images; expected enough to split {test_pct:.0%} off as test images')

@@ -109,7 +109,7 @@ class Whiten(Transform):
         self.mean = self.forward = self.backward = None
 
     def setups(self, dl):
-        "Fit on all the images of a training loader, as the transforms before this one leave them"
+        "Fit on all the images of the first training loader it is given to, as the transforms before this one leave them, those for training alone left out"
         if self.mean is None: self._fit(dl.after_batch(b) for b in dl.images.split(1000))
 
     def fit(self, x:Tensor):
@@ -147,4 +147,4 @@ def normalize_class_contrast(
             if not len(fit): raise ValueError(f'{images.name}: class {c.item()} is in the {split} split but not in the training split')
             out[y==c] = (((x[y==c]-fit.mean())/fit.std().clamp(min=.1)*std + mean)*255).round().clamp(0, 255).to(torch.uint8)
         new[f'{split}_images'] = out
-    return replace(images, **new)
+    return replace(images, mapped=False, **new)
