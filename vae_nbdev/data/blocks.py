@@ -164,7 +164,7 @@ def image_dls(
     batch_tfms:list=None, # More batch transforms of plain tensors, such as `RandomFlip()`; fastai's own are for `TensorImage` and would be passed over
     steps:int=None, # Batches in an epoch; None is once through the training images
     valid_pct:float=None, # Share of the training images to validate on; None is the set's validation split, else the test split
-    seed:int=42, # Of the choice of validation images alone; other textures are `image_dls(load_dataset('textures', seed=1))`
+    seed:int=42, # Of the choice of validation images alone, not of the data set
     device=None, # Where the images are kept; None is fastai's default
     **kwargs
 ) -> DataLoaders: # With `train`, `valid`, `test`, `images`, `image_shape`, `vocab`
