@@ -137,6 +137,7 @@ def feature_net(
         save_file({k: o.cpu() for k,o in net.state_dict().items()}, path, dict(recipe=json.dumps(net.recipe)))
     return net.eval()
 
+# %% ../../nbs/analyse/04_quality.ipynb #1e669604
 def _read(path, dls, epochs, seed):
     "The classifier in a file, if it belongs to `dls` and was trained so"
     with safe_open(path, 'pt') as f: recipe = json.loads((f.metadata() or {}).get('recipe', '{}'))

@@ -303,6 +303,7 @@ class MixturePrior(Prior):
         k = Categorical(logits=logw).sample((n,))
         return q.mean[k] + temperature*q.stddev[k]*torch.randn_like(q.mean[k])
 
+# %% ../../nbs/models/00_latents.ipynb #6c899b97
 def _log_normals(z, q):
     "log density of `z`, ... x d, under each of n Gaussians `q`, n x d: ... x n, by matrix products rather than n x d numbers for each z"
     z,mu,var = (o.to(torch.float32 if z.device.type=='mps' else torch.float64) for o in (z, q.mean, q.variance))     # the square is a small difference of large numbers

@@ -46,7 +46,7 @@ class Likelihood(nn.Module):
 
     def fits(self, x:Tensor) -> bool:
         "Are images B x C x H x W such as `log_prob` is a density, or a probability, of?"
-        return True
+        return not self.discrete or _is_on_grid(x, getattr(self, 'levels', 2))
 
     @property
     def recipe(self) -> dict:
@@ -251,8 +251,6 @@ class DiscretizedLogisticLikelihood(Likelihood):
         mu,raw = params.chunk(2, 1)
         return _on_grid(_logistic(mu, _log_scale(raw)), self.levels)
 
-    def fits(self, x): return _is_on_grid(x, self.levels)
-
     @property
     def recipe(self): return dict(likelihood='discretized_logistic', levels=self.levels)
 
@@ -299,8 +297,6 @@ class LogisticMixtureLikelihood(Likelihood):
         xs = x[:,None].unbind(2)                                                       # a channel: B x 1 x H x W
         for c,o in enumerate(xs): logw = logw + log_mass(o, self._centre(mu, coefs, xs[:c]), log_s[:,:,c], self.levels)
         return logw.logsumexp(1).flatten(1).sum(1)
-
-    def fits(self, x): return _is_on_grid(x, self.levels)
 
     @property
     def recipe(self): return dict(likelihood='logistic_mixture', n_mix=self.n_mix, levels=self.levels)

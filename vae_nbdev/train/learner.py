@@ -194,8 +194,8 @@ def _check_fit(dls, model, x):
     if isinstance(lik, BernoulliLikelihood):
         warnings.warn("A Bernoulli likelihood is a density of binary images only, and these are grey: its numbers can't be compared. "
                       "Use image_dls(..., binarize='threshold'), or likelihood='continuous_bernoulli' or 'normal'.", stacklevel=3)
-    elif hasattr(lik, 'levels'):
-        warnings.warn(f"{type(lik).__name__} is a probability of images of {lik.levels} values from 0 to 1, and these have others: its numbers can't be compared. "
+    elif lik.discrete:
+        warnings.warn(f"{type(lik).__name__} is a probability of images of {getattr(lik, 'levels', 2)} values from 0 to 1, and these have others: its numbers can't be compared. "
                       "Leave out what changes grey levels (whitening, contrast), or use likelihood='normal'.", stacklevel=3)
     else: warnings.warn(f"{type(lik).__name__} is a density on [0, 1], and these images are not: use likelihood='normal'.", stacklevel=3)
 

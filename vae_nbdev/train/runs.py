@@ -144,6 +144,7 @@ def _arguments(tfm):
 
 def _called(f): return getattr(f, 'func', f)
 
+# %% ../../nbs/train/04_runs.ipynb #a1d4cdbe
 def _description(learn):
     "What must not change while a run is interrupted"
     model,dl,loss = learn.model,learn.dls.train,learn.loss_func
@@ -163,6 +164,7 @@ def _description(learn):
                epochs=learn.n_epoch, schedule=cbs or [h['lr'] for h in learn.opt.hypers])
     return json.loads(json.dumps(res, default=str))
 
+# %% ../../nbs/train/04_runs.ipynb #eb3ddce1
 def _environment():
     "What one wants to know of a run later"
     git = lambda *a: subprocess.run(['git', *a], capture_output=True, text=True).stdout.strip()
@@ -245,6 +247,7 @@ def _begin(self:Checkpoint):
     for tmp in self._unfinished(): tmp.unlink()
     if threading.current_thread() is threading.main_thread(): self._before = signal.signal(signal.SIGINT, self._ask)
 
+# %% ../../nbs/train/04_runs.ipynb #c5bcf0f5
 @patch
 def _unfinished(self:Checkpoint):
     "What a run that was killed while it wrote has left"
@@ -259,6 +262,7 @@ def _latest(self:Checkpoint):
         except (CheckpointError, OSError) as e: warnings.warn(f'{e}; going on from the checkpoint before it'); self._damaged.append(f)
     if self.files: raise CheckpointError(f'None of the checkpoints in {self.path} can be read: remove the folder to begin anew')
 
+# %% ../../nbs/train/04_runs.ipynb #267d7b79
 @patch
 def _describe(self:Checkpoint):
     "Compare with the run that is there, or describe this one"
@@ -279,6 +283,7 @@ def _describe(self:Checkpoint):
     if (v := then['environment'].get('torch'))!=torch.__version__:
         warnings.warn(f'This run was begun with torch {v}, and this is {torch.__version__}: the last digits may differ')
 
+# %% ../../nbs/train/04_runs.ipynb #170aa038
 @patch
 def _ask(self:Checkpoint, *_):
     "The first Ctrl-C finishes the step, the second does not"
