@@ -36,7 +36,7 @@ def broken(tmp_path):
     with pytest.raises(RuntimeError, match='power'): fit(learner(), seed=1, cbs=FailAt(20), resume=Checkpoint(tmp_path/'run', every=4))
     return tmp_path/'run'
 
-@pytest.mark.parametrize('kills', [12, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize('kills', [4, pytest.param(100, marks=pytest.mark.slow)])
 def test_killed_runs_end_as_if_they_had_not_been(kills):
     r = subprocess.run([sys.executable, here/'killed.py', str(kills), str(kills)], capture_output=True, text=True, env=os.environ | dict(OMP_NUM_THREADS='1', PYTHONPATH=str(here.parent)))
     res = json.loads(r.stdout.splitlines()[-1])
