@@ -26,9 +26,9 @@ def weights(learn): return torch.cat([p.detach().flatten() for p in learn.model.
 
 class FailAt(Callback):
     "Raises at step `n`"
-    def __init__(self, n, error=RuntimeError('the power is gone')): self.n,self.error = n,error
+    def __init__(self, n, error=RuntimeError('the power is gone')): self.n,self._error = n,error
     def before_batch(self):
-        if self.training and self.train_iter==self.n: raise self.error
+        if self.training and self.train_iter==self.n: raise self._error
 
 @pytest.fixture
 def broken(tmp_path):

@@ -52,6 +52,10 @@ def has_bfloat16(
 class DeviceRecorder(Recorder):
     "fastai's `Recorder`, with the losses of training left on their device until the epoch ends"
     name = 'recorder'
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.loss = ImageLoss()                                                # of validation, over all processes
+
     def before_fit(self):
         super().before_fit()
         self.n_here = 0                                                        # losses that are on the CPU
