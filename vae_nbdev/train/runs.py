@@ -187,7 +187,7 @@ def _description(learn):
            for name,cb in _by_name(learn.cbs).items() if isinstance(cb, (ParamScheduler,BetaWarmup))}
     opt,tfms = getattr(learn.opt, 'opt', learn.opt),getattr(getattr(dl, 'after_batch', None), 'fs', ())
     res = dict(model=f'{type(model).__module__}.{type(model).__qualname__}', weights={k: list(v.shape) for k,v in model.state_dict().items()}, frozen=_frozen(model) or None,
-               arguments=getattr(model, 'arguments', None), draws=getattr(model, 'draws', None),
+               arguments=getattr(model, 'arguments', None),
                likelihood={type(l).__name__: _plain(l) for l in (getattr(loss, 'likelihood', None),)},
                precision=getattr(learn, 'precision', 'fp32'), loss=dict(kind=type(loss).__name__, **plain(loss)),
                data=getattr(learn.dls, 'recipe', None),
