@@ -69,7 +69,7 @@ def results(tmp_path_factory):
     env = os.environ | dict(OMP_NUM_THREADS='1', CUDA_VISIBLE_DEVICES='', PYTHONPATH=str(Path(__file__).parents[1]))
     two = subprocess.Popen([sys.executable, __file__, folder], env=env, stdout=subprocess.DEVNULL)
     one = measured(False)
-    try: assert two.wait(60)==0
+    try: assert two.wait(300)==0                                               # ten seconds on a machine that does nothing else
     finally: two.kill()
     return one,*(json.loads((folder/f'{rank}.json').read_text()) for rank in range(2))
 
@@ -101,5 +101,5 @@ def test_two_processes_say_what_one_does(results):
 if __name__=='__main__':
     processes = [multiprocessing.get_context('fork').Process(target=process, args=(rank, Path(sys.argv[1])), daemon=True) for rank in range(2)]
     for p in processes: p.start()
-    for p in processes: p.join(60)
+    for p in processes: p.join(240)
     sys.exit([p.exitcode for p in processes]!=[0, 0])
