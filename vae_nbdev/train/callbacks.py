@@ -257,7 +257,7 @@ class FiniteLoss(Callback):
     def before_train(self): self.seen = []
     def after_loss(self):
         cpu = self.loss.device.type=='cpu'
-        if cpu and math.isfinite(self.loss): return
+        if cpu and math.isfinite(self.loss.detach()): return
         self.seen.append(self._terms())
         if cpu or len(self.seen)==self.every: self._look(self.iter+1)
 

@@ -10,7 +10,7 @@ import hashlib, inspect, json, os, platform, random, re, signal, subprocess, sys
 from datetime import datetime
 from pathlib import Path
 from types import ModuleType
-from fastcore.all import L, delegates, patch
+from fastcore.all import L, delegates, listify, patch
 from fastai.callback.core import Callback
 from fastai.callback.schedule import ParamScheduler
 from fastai.learner import Learner, Metric
@@ -106,11 +106,13 @@ def _set_random_state(learn, s):
     if s['loader'] is not None: learn.dls.train.rng.setstate(s['loader'])
 
 # %% ../../nbs/train/04_runs.ipynb #f1357a56
+def _not_kept(o): return 'learn', *listify(getattr(o, 'not_kept', None))
+
 def _plain(o):
     "What an object holds that a checkpoint can keep"
     res = {}
     for k,v in vars(o).items():
-        if k in ('learn', 'training', 'start_epoch', 'log', *getattr(o, 'not_kept', ())) or k[0]=='_': continue   # times of day, two of them
+        if k in ('training', 'start_epoch', 'log', *_not_kept(o)) or k[0]=='_': continue   # times of day, two of them
         if isinstance(v, Metric): res[k] = _plain(v)
         elif _packs(v): res[k] = v
     return res
@@ -139,7 +141,7 @@ def _own(learn):
 def _with_state(cb, own):
     "What `cb` holds that has a `state_dict`: modules, optimisers, schedulers"
     return {k: v for k,v in vars(cb).items() if hasattr(type(v), 'load_state_dict') and id(v) not in own
-            and k not in ('learn', *getattr(cb, 'not_kept', ())) and _packs(v.state_dict())}
+            and k not in _not_kept(cb) and _packs(v.state_dict())}
 
 # %% ../../nbs/train/04_runs.ipynb #0e50be01
 _libraries = 'fastai','fastcore','fastprogress','vae_nbdev'
@@ -156,7 +158,7 @@ def _made_again(v, own):
 def _lost(cb, own):
     "Names of what `cb` holds that a checkpoint cannot keep"
     if _of_library(cb): return []
-    kept = {'learn', *getattr(cb, 'not_kept', ()), *_with_state(cb, own)}
+    kept = {*_not_kept(cb), *_with_state(cb, own)}
     return [k for k,v in vars(cb).items() if k not in kept and k[0]!='_' and not _packs(v) and not _made_again(v, own)]
 
 # %% ../../nbs/train/04_runs.ipynb #17df0372
