@@ -119,9 +119,23 @@ def show_batch(self:ImageDL,
     show_images(x.expand(-1, 3, -1, -1), nrows=nrows or math.ceil(len(x)**.5), **kwargs)
 
 @patch
-def show_results(self:ImageDL, *args, **kwargs):
+def show_results(self:ImageDL,
+    b, # Batch
+    out:Tensor, # What the model makes of it: B x C x H x W
+    max_n:int=9, # Images at most
+    show:bool=True, # Show them? Else they are returned as fastai's `TensorBoardCallback` wants them: (x, y, samples, outs)
+    **kwargs
+):
+    "Show up to `max_n` images of a batch, and below them what the model made of them"
+    x,r = (TensorImage(self.decode_images(o[:max_n]).expand(-1, 3, -1, -1)) for o in (b[0], out))
+    if show: show_images([*x, *r], nrows=2, **kwargs)
+    else: return x,x,L(zip(x, x)),L((o,) for o in r)
+
+@patch(as_prop=True)
+def items(self:ImageDL):
     "Not for this loader: says what to call instead"
-    raise NotImplementedError('Originals beside reconstructions: learn.plot_reconstructions()')
+    raise NotImplementedError("Images one by one are in `dl.images`, and the worst of a split `split_images(dls, 'valid')[losses.topk(9).indices]`, "
+                              'for losses = learn.get_preds(with_loss=True)[2]')
 
 # %% ../../nbs/data/03_blocks.ipynb #d1a3c001
 def _takes(tfm, x):

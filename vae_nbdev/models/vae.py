@@ -57,8 +57,16 @@ def _checked_dim(d):
     return d
 
 # %% ../../nbs/models/03_vae.ipynb #e13106b8
+class _OfInit:
+    "The signature of a class: that of its `__init__`, though `__new__` takes anything"
+    def __get__(self, obj, cls):
+        if obj is not None: raise AttributeError('An instance has none')
+        sig = inspect.signature(cls.__init__)
+        return sig.replace(parameters=list(sig.parameters.values())[1:])
+
 class AutoEncoder(nn.Module):
     "A code of `latent_dim` numbers between `_encoder` and `_decoder`, which a subclass defines"
+    __signature__ = _OfInit()
     def __new__(cls, *args, **kwargs):
         self = super().__new__(cls)
         self.arguments = _named([c.__init__ for c in cls.__mro__ if '__init__' in vars(c)], args, kwargs)   # for checkpoints

@@ -21,8 +21,8 @@ from ..models.latents import *
 # %% ../../nbs/train/01_callbacks.ipynb #1fa54dae
 def _n_images(learn):
     "How many images of the batch count; those that come after are there only to make the parts of all processes equal"
-    dl,bs = learn.dl,len(learn.xb[0])
-    if 'n_padded' not in vars(dl): return bs
+    dl,bs = vars(learn).get('dl'),len(learn.xb[0])
+    if 'n_padded' not in getattr(dl, '__dict__', {}): return bs                # or a list of batches, or a batch by itself
     first = dl.rank*dl.n_padded//dl.world_size + dl.i - bs                     # of the batch, in the order of all
     return min(max(dl.n-first, 0), bs)
 
@@ -211,7 +211,7 @@ class SeededValidation(Callback):
 # %% ../../nbs/train/01_callbacks.ipynb #ecb35987
 class ELBOHistory(Callback):
     "Means of loss, nll and kl of each epoch and split, over all fits: `learn.elbo_history.table`"
-    def __init__(self): self.rows = []
+    def __init__(self): self.rows,self.sums,self.n = [],None,0
     def before_train(self): self._start('train')
     def before_validate(self): self._start('valid')
     def _start(self, split): self.split,self.sums,self.n = split,None,0

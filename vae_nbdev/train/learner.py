@@ -144,7 +144,7 @@ class VAELearner(Learner):
         "A context in which the model gives what the loss asks for"
         model,loss = getattr(self.model, 'module', self.model),self.loss_func
         if not isinstance(model, VAE): return nullcontext()
-        return model.drawing(getattr(loss, 'draws', 1), getattr(loss, 'sampled_kl', False), getattr(self.dl, 'n', len(self.xb[0])) if getattr(loss, 'parts', ()) else 0)
+        return model.drawing(getattr(loss, 'draws', 1), getattr(loss, 'sampled_kl', False), getattr(vars(self).get('dl'), 'n', len(self.xb[0])) if getattr(loss, 'parts', ()) else 0)
 
     def _do_one_batch(self):
         with self._asked(), torch.autocast(self.xb[0].device.type, torch.bfloat16) if self.precision=='bf16' else nullcontext():
@@ -218,6 +218,17 @@ def all_batches(self:VAELearner):
     self.n_iter,batches = len(self.dl),enumerate(self.dl)
     if self.training and self.skip: self.skip(batches)
     for i,b in batches: self.one_batch(i, b)
+
+# %% ../../nbs/train/02_learner.ipynb #49c1697e
+def _instead(name, words):
+    "A method of the learner that only says `words`"
+    def method(self:VAELearner, *args, **kwargs): raise NotImplementedError(words)
+    method.__name__,method.__doc__ = name,f'Not for a VAE: {words}'
+    setattr(VAELearner, name, method)
+
+_instead('predict', 'give a batch of images to the model: learn.model.reconstruct(x), or learn.model.encode(x) for its latents')
+_instead('tta',     'a bound on log p(x) is of an image as it is: evaluate(learn), with k= for more draws')
+_instead('export',  'a pickle runs what it holds: save_vae(learn, folder), and load_vae(folder) to have the model back')
 
 # %% ../../nbs/train/02_learner.ipynb #d0781596
 def _check_fit(model, x):

@@ -45,6 +45,10 @@ class ELBOLoss:
 
     def _over_draws(self, loss): return loss.mean(0)                          # k x B to B
 
+    def decodes(self, pred:tuple) -> Tensor: # B x C x H x W
+        "The images that a prediction stands for, which fastai asks a loss for"
+        return self.likelihood.mean(pred[0])
+
 # %% ../../nbs/train/00_losses.ipynb #271d6246
 def _checked_beta(beta):
     if not all(b>=0 for b in listify(beta)):
