@@ -323,8 +323,6 @@ def test_colour(tmp_path):
     for o in x, x.transpose(0,3,1,2), np.ascontiguousarray(x.transpose(0,3,1,2)):
         images = as_images(dict(train_images=o, test_images=x))
         assert torch.equal(images.train_images, expected) and images.train_images.is_contiguous()
-    square = x[:,:,:8]
-    assert torch.equal(as_images(dict(train_images=square.reshape(6,-1), test_images=square)).train_images, expected[...,:8])
 
 def test_masks(tmp_path):
     "Ones are white when nothing is larger in any split"
@@ -405,7 +403,7 @@ def test_html_is_small(shape, labels):
     x = torch.randint(0, 256, (300,*shape), dtype=torch.uint8)
     y = torch.arange(300)%30 if labels else None
     images = Images(x, x, y, y, name='<noise>')
-    assert len(images._repr_html_())<61_000 and '&lt;noise&gt;' in images._repr_html_()
+    assert len(images._repr_html_())<101_000 and '&lt;noise&gt;' in images._repr_html_()
     one = Images(x[:1], x[:1])
     assert one.show().axes and one._repr_html_() and '1 train, 1 test' in repr(one)
 
@@ -423,7 +421,7 @@ def test_real(name):
     assert len(images.vocab)==(7 if name.startswith('textures') else 10) and images.train_images.max()==255
     if name=='binarized_mnist': assert images.splits()==['train','test','valid'] and images.train_images.unique().tolist()==[0,255]
     if name=='mnist': assert abs((images.train_images.float().mean()/255).item()-.1307)<1e-4
-    assert len(images._repr_html_())<61_000
+    assert len(images._repr_html_())<101_000
 
 def test_few_bytes_that_claim_much(tmp_path):
     "Text of no width, text between numbers, labels without images, keys of one hash: refused before they are made"

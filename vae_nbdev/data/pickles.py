@@ -6,7 +6,7 @@
 __all__ = ['UnsafePickleError', 'DatasetError', 'Images', 'safe_unpickle', 'as_images', 'read_images', 'write_images']
 
 # %% ../../nbs/data/00_pickles.ipynb #bfdf6050
-import base64, gzip, html, io, math, operator, os, pickle, re, reprlib, secrets, warnings, zipfile
+import base64, difflib, gzip, html, io, math, operator, os, pickle, re, reprlib, secrets, warnings, zipfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +47,7 @@ class Images:
         labelled = any(getattr(self, f'{s}_labels') is not None for s in _splits)
         top = max(_check_labels(self, split) for split in splits) if labelled else -1
         if labelled or self.vocab is not None: self.vocab = _check_vocab(self, top)
+        for split in splits: _warn_of_dark(self, split)
 
     def splits(self):
         "Names of the splits that are there"
@@ -97,6 +98,19 @@ def _check_vocab(images, top):
                            f'labels go up to {top}')
     return images.vocab
 
+# %% ../../nbs/data/00_pickles.ipynb #d1a0c002
+def _range(x): return x.min().item(),x.max().item()
+
+def _warn_of_dark(images, split):
+    "A warning where no pixel of a split is brighter than the middle of the scale, or all are the same"
+    x,at = getattr(images, f'{split}_images'), _at(images.name, f'{split}_images')
+    lo,hi = _range(x[::len(x)//1000+1])
+    if lo<hi and hi>=128: return
+    if not images.mapped: lo,hi = _range(x)
+    if lo==hi: warnings.warn(f'{at}: every pixel is {hi}, so there is nothing to learn from these images', stacklevel=2)
+    elif hi<128: warnings.warn(f'{at}: the largest value is {hi} of 255, which is nearly black. If {hi} is meant to be white, '
+                               f'multiply the images by 255/{hi} before they are handed in', stacklevel=2)
+
 # %% ../../nbs/data/00_pickles.ipynb #7b8d3011
 def _rows(images, n):
     "Names and image indices, a row each"
@@ -105,6 +119,12 @@ def _rows(images, n):
         i = torch.arange(min(3*n, len(images.train_images)))
         return [('', o) for o in i.split(n)]
     return [(images.vocab[c], torch.where(y==c)[0][:n]) for c in y.unique()[:10]]
+
+def _title(images, names):
+    "What a sheet shows"
+    if not any(names): return f'{images.name}: training images'
+    part = f' ({len(names)} of {len(images.vocab)} classes)' if len(names)<len(images.vocab) else ''
+    return f'{images.name}: training images, a row a class{part}'
 
 # %% ../../nbs/data/00_pickles.ipynb #bb1b7a9e
 def _sheet(x, rows, n):
@@ -121,15 +141,16 @@ def show(self:Images,
         ):
     "Figure with training images: a row a class (at most ten classes), or three rows where there are no labels"
     names,rows = zip(*_rows(self, n))
-    n = max(map(len, rows))
-    sheet,(h,w) = _sheet(self.train_images, rows, n), self.image_shape[1:]
-    fig = plt.figure(figsize=(.45*n*w/max(h,w), .45*len(rows)*h/max(h,w)), dpi=72)
+    n,(h,w) = max(map(len, rows)),self.image_shape[1:]
+    sheet,side = _sheet(self.train_images, rows, n),max(h, w)
+    inches = min(math.ceil(56/side)*side, 64, max(28, 640//n))/side/72   # of one pixel; a tile has 56 pixels of the screen or more
+    fig = plt.figure(figsize=(inches*sheet.shape[1], inches*sheet.shape[0]), dpi=72)
+    plt.close(fig) # it is returned, and would be shown twice
     ax = fig.add_axes((0,0,1,1))
-    ax.imshow(sheet.squeeze(-1).cpu().numpy(), cmap='gray', vmin=0, vmax=255, aspect='auto')
+    ax.imshow(sheet.squeeze(-1).cpu().numpy(), cmap='gray', vmin=0, vmax=255, aspect='auto', interpolation='nearest')
     ax.set_yticks([(i+.5)*(h+1)-1 for i in range(len(rows))], names)
     ax.set_xticks([]); ax.tick_params(length=0); ax.spines[:].set_visible(False)
-    ax.set_title(f'{self.name}: training images' + (', a row a class' if any(names) else ''), fontsize=10)
-    plt.close(fig) # it is returned, and would be shown twice
+    ax.set_title(_title(self, names), fontsize=10)
     return fig
 
 # %% ../../nbs/data/00_pickles.ipynb #ee8d86d3
@@ -144,8 +165,8 @@ def _png(fig):
 @patch
 def _repr_html_(self:Images):
     n,png = 10,_png(self.show(10))
-    while len(png)>60_000 and n>1:
-        n = min(n-1, max(1, n*60_000//len(png)))
+    while len(png)>100_000 and n>1:
+        n = min(n-1, max(1, n*100_000//len(png)))
         png = _png(self.show(n))
     return f'<p>{html.escape(repr(self))}</p><img alt="contact sheet" src="{png}">'
 
@@ -376,7 +397,8 @@ def _numbers(x, at, max_bytes=2**32):
 # %% ../../nbs/data/00_pickles.ipynb #12f13bad
 def _rescale(lo, hi):
     if -1.01<=lo<0 and hi<=1.01: return '(x + 1) / 2 brings -1 to 1 into this range'
-    if lo>=0 and 2<hi<=255.5:    return 'divide by 255, or save as uint8'
+    if lo>=0 and 127<=hi<=255.5: return 'divide by 255, or save as uint8'
+    if lo>=0: return f'divide every split by {hi:.6g}, the largest value, if that is white'
     return f'(x {"-+"[bool(lo<0)]} {abs(lo):.4g}) / {hi-lo or 1:.4g} brings them into this range'
 
 # %% ../../nbs/data/00_pickles.ipynb #9420ef61
@@ -390,20 +412,58 @@ def _bytes(x, at, mask=False):
         if lo<-1e-3 or hi>1+1e-3:
             raise DatasetError(f'{at} has float values from {lo:.4g} to {hi:.4g}; expected 0 to 1: {_rescale(lo, hi)}')
         return np.concatenate([np.rint(o.clip(0,1)*255).astype(np.uint8) for o in np.array_split(x, len(x)//1000+1)]) # in parts: floats are large
-    if lo<0 or hi>255: raise DatasetError(f'{at} has integer values from {lo} to {hi}; expected 0 to 255')
+    if lo<0 or hi>255: raise DatasetError(f'{at} has integer values from {lo} to {hi}; expected 0 to 255: {_rescale(lo, hi)}')
     return x.astype(np.uint8) * np.uint8(255 if mask or x.dtype.kind=='b' else 1)
 
 # %% ../../nbs/data/00_pickles.ipynb #b8ef118c
-def _nchw(x, at):
-    "`x` as N x C x H x W"
-    if x.ndim==2:
-        d = x.shape[1]
-        c,side = next(((c, math.isqrt(d//c)) for c in (1,3) if math.isqrt(d//c)**2*c==d), (0,0))
-        if side: x = x.reshape(-1,side,side,c)
-    elif x.ndim==3: x = x[...,None]
-    if x.ndim!=4 or not (x.shape[3] in (1,3) or x.shape[1] in (1,3)):
-        raise DatasetError(f'{at} is {_by(x.shape) or "a single number"}; expected N x D with D a square or three times one (784, 3072), '
-                           'N x H x W, N x H x W x C or N x C x H x W with 1 or 3 channels')
+def _square(x):
+    "Channels and side of the square images that rows N x D can be; zeros where they cannot"
+    d = x.shape[1] if x.ndim==2 else 0
+    return next(((c, math.isqrt(d//c)) for c in (1,3) if d and math.isqrt(d//c)**2*c==d), (0,0))
+
+def _layouts(x, side): return dict(last=x.reshape(-1,side,side,3).transpose(0,3,1,2), first=x.reshape(-1,3,side,side))
+
+def _roughness(x):
+    "How much neighbouring pixels differ, in the middle of N x C x H x W images"
+    i,j = (max(0, s//2-32) for s in x.shape[2:])
+    x = np.asarray(x[:,:,i:i+64,j:j+64], np.float32)
+    return float(np.abs(np.diff(x, axis=2)).mean() + np.abs(np.diff(x, axis=3)).mean())
+
+def _channels_of_rows(arrays, name):
+    "'first' or 'last', for the rows of colour images among `arrays`: so that neighbouring pixels are alike"
+    rows = [(x[::len(x)//200+1], side) for x in arrays for c,side in [_square(x)] if c==3 and side>1 and len(x)]
+    with np.errstate(all='ignore'):
+        rough = {o: sum(_roughness(_layouts(x, side)[o]) for x,side in rows) for o in ('last','first')}
+    if not math.isfinite(sum(rough.values())) or not any(rough.values()): return 'last'       # no numbers, no pictures or no rows
+    res,other = sorted(rough, key=rough.get)
+    order,how = dict(last='H x W x C', first='C x H x W'),'To decide it yourself, hand in an array N x H x W x C'
+    if rough[res]>.8*rough[other]:
+        raise DatasetError(f'{name} has rows of colour images, in the order H x W x C or C x H x W: neighbouring pixels do not tell which. {how}')
+    warnings.warn(f'{name}: rows of {3*rows[0][1]**2:,} numbers are taken in the order {order[res]}, in which neighbouring pixels are '
+                  f'more alike than in {order[other]}. {how}', stacklevel=2)
+    return res
+
+# %% ../../nbs/data/00_pickles.ipynb #d1a0c007
+def _no_layout(x, at):
+    "The error of an array that is no array of images"
+    d,flat = x.shape[-1] if x.ndim else 0,''
+    if x.ndim==2 and 1<d<2**20:
+        h = next(h for h in range(math.isqrt(d), 0, -1) if d%h==0)
+        few = f' (for {d//h} x {h} pixels, `x.reshape(-1, {d//h}, {h})`)' if d<=2*h*h else ''
+        flat = f'. {d} is neither: hand in `x.reshape(-1, H, W)`, with their height and width{few}'
+    return DatasetError(f'{at} is {_by(x.shape) or "a single number"}; expected N x D with D a square or three times one (784, 3072), '
+                        f'N x H x W, N x H x W x C or N x C x H x W with 1 or 3 channels{flat}')
+
+def _nchw(x, at, rows='last'):
+    "`x` as N x C x H x W; `rows` says where rows of colour images have their channels"
+    c,side = _square(x)
+    if c==3:   return _layouts(x, side)[rows]
+    if c==1:   x = x.reshape(-1,side,side)
+    if x.ndim==3: return x[:,None]
+    if x.ndim!=4 or not (x.shape[3] in (1,3) or x.shape[1] in (1,3)): raise _no_layout(x, at)
+    if x.shape[1] in (1,3) and x.shape[3] in (1,3) and x.shape[2] not in (1,3):
+        raise DatasetError(f'{at} is {_by(x.shape)}, N x C x H x W or N x H x W x C: both could be. Where the channels are the '
+                           'second axis, hand in `x.transpose(0, 2, 3, 1)`; where they are the last, `x.transpose(0, 3, 1, 2)`')
     return x.transpose(0,3,1,2) if x.shape[3] in (1,3) else x
 
 # %% ../../nbs/data/00_pickles.ipynb #ba9dead8
@@ -411,20 +471,22 @@ def _tensors(arrays, name, max_bytes=2**32):
     "A dict of arrays of images as a dict of tensors, N x C x H x W, uint8"
     arrays = {k: _numbers(x, _at(name,k), max_bytes) for k,x in arrays.items()}
     mask = max((x.max() for x in arrays.values() if x.dtype.kind in 'iu' and x.size), default=0)==1
-    return {k: torch.from_numpy(np.array(_bytes(_nchw(x, _at(name,k)), _at(name,k), mask), order='C')) for k,x in arrays.items()}
+    rows = _channels_of_rows(arrays.values(), name)
+    return {k: torch.from_numpy(np.array(_bytes(_nchw(x, _at(name,k), rows), _at(name,k), mask), order='C')) for k,x in arrays.items()}
 
 # %% ../../nbs/data/00_pickles.ipynb #d569f4dd
 def _map_tensors(arrays, name):
     "A dict of `np.memmap` as a dict of tensors, N x C x H x W, that read from the disk"
-    res = {}
     for k,x in arrays.items():
         if not isinstance(x, np.memmap) or x.dtype!=np.uint8:
             raise DatasetError(f'{_at(name,k)} is not an array of uint8 left on the disk, as the others are')
+    res,rows = {},_channels_of_rows(arrays.values(), name)
+    for k,x in arrays.items():
         if x[::len(x)//1000+1].max(initial=0)<=1 and all(x[i:i+1000].max()<=1 for i in range(0, len(x), 1000)):
             raise DatasetError(f'{_at(name,k)} has no value above 1; expected 0 to 255: multiply a mask by 255')
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')                                    # torch would rather write to it; nobody does
-            res[k] = torch.from_numpy(_nchw(x, _at(name,k)))
+            res[k] = torch.from_numpy(_nchw(x, _at(name,k), rows))
     return res
 
 # %% ../../nbs/data/00_pickles.ipynb #877fe95a
@@ -446,40 +508,99 @@ def _vocab(v, at):
         raise DatasetError(f'{at} is {_brief(v)}; expected a list of strings, a name for each class')
     return [o.decode(errors='replace') if isinstance(o, bytes) else str(o) for o in v]
 
+# %% ../../nbs/data/00_pickles.ipynb #d1a0c008
+_keys = [f'{s}_{what}' for s in _splits for what in ('images','labels')] + ['vocab']
+_split_words = dict(train='train', training='train', test='test', testing='test', valid='valid', val='valid', validation='valid', dev='valid')
+_what_words  = dict.fromkeys(('images','image','imgs','img','x'), 'images') | dict.fromkeys(('labels','label','y','targets','target'), 'labels')
+_spelled = {k: k for k in _keys} | {f'{x}_{s}': f'{s}_{what}' for s in _splits for x,what in (('x','images'),('y','labels'))} | dict(
+    label_names='vocab', class_names='vocab', vocabulary='vocab')
+
+def _words(k): return re.findall('[a-z0-9]+', re.sub('([a-z])([A-Z])', r'\1_\2', k[:100]).lower())
+
+def _key(k):
+    "The key that `k` means, or None: `val_images`, `x_train` and `trainLabels` are as good as `_keys`"
+    words = _words(k)
+    split,what = ([d[o] for o in words if o in d] for d in (_split_words,_what_words))
+    return f'{split[0]}_{what[0]}' if len(words)==2 and len(split)==len(what)==1 else _spelled.get('_'.join(words))
+
+def _near(k):
+    "The key that `k` is nearly, or None"
+    words = _words(k)
+    if len(words)==1 and words[0] in _split_words: return f'{_split_words[words[0]]}_images'
+    if len(words)==1 and words[0] in _what_words:  return f'train_{_what_words[words[0]]}'
+    return next((_spelled[o] for o in difflib.get_close_matches('_'.join(words), _spelled, n=1, cutoff=.75)), None)
+
+# %% ../../nbs/data/00_pickles.ipynb #d1a0c010
+def _found_keys(data, name):
+    "{key: what it is called in `data`}; raises where images are missing, or a key is nearly one that is not there"
+    names,found = [k for k in data if isinstance(k, str)],{}
+    if len(data)>1000: raise DatasetError(f'{name} has {len(data):,} keys; expected the arrays of a data set')
+    for k in names:
+        o = _key(k)
+        if o in found: raise DatasetError(f'{_at(name,k)} and `{_brief(found[o])}` mean the same; expected one of them')
+        if o: found[o] = k
+    for k in 'train_images','test_images':
+        if data.get(found.get(k)) is None:
+            brought = ', '.join(map(_brief, list(data)[:12])) or 'no key at all'
+            raise DatasetError(f'{_at(name,k)} is missing; found {brought}; expected train_images, test_images and, optionally, '
+                               'train_labels, test_labels, valid_images, valid_labels, vocab')
+    for k in names:
+        if _key(k) is None and _near(k) not in (None, *found):
+            raise DatasetError(f'{_at(name,k)} is nearly `{_near(k)}`, which is not there; expected that very name, or no such key '
+                               'where something else is meant')
+    return {o: k for o,k in found.items() if data[k] is not None}
+
+# %% ../../nbs/data/00_pickles.ipynb #d1a0c019
+_picture_endings = '.png','.jpg','.jpeg','.tif','.tiff','.bmp','.gif','.webp'
+
+def _pictures(path):
+    "The error for a picture or a folder of them, with the lines that make an array of it"
+    folder,ending = (path, '*.png') if path.is_dir() else (path.parent, f'*{path.suffix}')
+    what = 'a folder' if path.is_dir() else 'a picture'
+    return DatasetError(f"""{path.name} is {what}; expected one file, .npz, .npy, .pkl or .pkl.gz.
+Pictures become an array so ('L' instead of 'RGB' for grey):
+    import numpy as np; from pathlib import Path; from PIL import Image
+    files = sorted(Path({str(folder)!r}).rglob({ending!r}))
+    images = as_images(np.stack([np.asarray(Image.open(f).convert('RGB').resize((64, 64))) for f in files]))""")
+
 # %% ../../nbs/data/00_pickles.ipynb #c0ea9ad2
-_keys = [f'{s}_{what}' for s in _splits for what in ('images','labels')] + ['vocab', 'label_names']
+def _alone(data, name):
+    "`data`, taken out of a list that holds nothing else"
+    for _ in range(8):
+        if isinstance(data, (list,tuple)) and len(data)==1: data = data[0]
+    if isinstance(data, (dict,np.ndarray,torch.Tensor)): return data
+    if isinstance(data, (list,tuple)) and data and isinstance(data[0], (str,os.PathLike)): raise _pictures(Path(data[0]))
+    what = f'{type(data).__name__}' + (f' of {len(data)}' if isinstance(data, (list,tuple)) else '')
+    raise DatasetError(f'{name} holds a {what}; expected a dict with `train_images` and `test_images`, or one array of images. Of several '
+                       'arrays say what they are, `as_images(dict(train_images=a, test_images=b))`, or join them by `np.concatenate`, '
+                       'single images by `np.stack`; `safe_unpickle` gives what is in a pickle')
 
 def as_images(data,          # a dict of arrays, with `train_images` and `test_images`; or one array of images
               name='images', # what messages and plots call the data set
-              test_pct=.05,  # part of a single array that becomes the test split
+              test_pct=.05,  # part of a single array that becomes the test split; None makes all of it, in order, training and test split
               seed=42,       # of that split
               mapped=False,  # are images `np.memmap`s of uint8, to be left on the disk?
               max_bytes=2**32, # that lists may take as arrays
              ):
     "`Images` from arrays of any usual layout and type; raises `DatasetError` where they are none"
-    if isinstance(data, (np.ndarray,torch.Tensor)): return _split(data, name, test_pct, seed, mapped)
-    if not isinstance(data, dict):
-        raise DatasetError(f'{name} holds a {type(data).__name__}; expected a dict with `train_images` and `test_images`, '
-                           'or an array of images')
+    data = _alone(data, name)
+    if not isinstance(data, dict): return _split(data, name, test_pct, seed, mapped)
     data = {k.decode('latin1') if isinstance(k, bytes) else k: v for k,v in data.items()}
-    given = {k: data[k] for k in _keys if data.get(k) is not None}
-    for k in 'train_images','test_images':
-        if k not in given:
-            found = ', '.join(map(_brief, list(data)[:12])) or 'no key at all'
-            raise DatasetError(f'{_at(name,k)} is missing; found {found}; expected train_images, test_images and, optionally, '
-                               'train_labels, test_labels, valid_images, valid_labels, vocab')
-    images = {k: v for k,v in given.items() if k.endswith('_images')}
+    found = _found_keys(data, name)
+    images = {k: data[k] for o,k in found.items() if o.endswith('_images')}
     tensors = _map_tensors(images, name) if mapped else _tensors(images, name, max_bytes)
-    n = {k.replace('images', 'labels'): len(x) for k,x in tensors.items()}
-    for k in given:
-        if k.endswith('_labels') and k not in n: raise DatasetError(f'{_at(name,k)} has no images; expected `{k[:-6]}images` beside it')
-    labels = {k: _labels(v, _at(name,k), n.get(k), max_bytes) for k,v in given.items() if k.endswith('_labels')}
-    vocab = next((_vocab(given[k], _at(name,k)) for k in ('vocab','label_names') if k in given), None)
+    tensors = {o: tensors[k] for o,k in found.items() if k in tensors}
+    n,labels = {o.replace('images', 'labels'): len(x) for o,x in tensors.items()},[o for o in found if o.endswith('_labels')]
+    for o in labels:
+        if o not in n: raise DatasetError(f'{_at(name,found[o])} has no images; expected `{o[:-6]}images` beside it')
+    labels = {o: _labels(data[found[o]], _at(name,found[o]), n[o], max_bytes) for o in labels}
+    vocab = _vocab(data[found['vocab']], _at(name,found['vocab'])) if 'vocab' in found else None
     return Images(**tensors, **labels, vocab=vocab, name=name, mapped=mapped)
 
 # %% ../../nbs/data/00_pickles.ipynb #f20bbcc5
 def _split(x, name, test_pct, seed, mapped):
     x = (_map_tensors if mapped else _tensors)({'array of images': x}, name)['array of images']
+    if test_pct is None: return Images(x, x, name=name, mapped=mapped)
     if not 0<test_pct<1: raise DatasetError(f'test_pct is a share between 0 and 1, not {test_pct}')
     n = max(1, round(test_pct*len(x)))
     if n>=len(x):
@@ -491,6 +612,7 @@ def _split(x, name, test_pct, seed, mapped):
 # %% ../../nbs/data/00_pickles.ipynb #fa338b85
 def _suffix(path):
     res = next((s for s in ('.pkl','.pkl.gz','.npz','.npy') if path.name.lower().endswith(s)), None)
+    if res is None and (path.is_dir() or path.suffix.lower() in _picture_endings): raise _pictures(path)
     if res is None: raise DatasetError(f'{path.name} has an unknown ending; expected .npz, .npy, .pkl or .pkl.gz')
     return res
 
@@ -527,7 +649,7 @@ def _members(z, name):
     "{key: member} of a zip archive; members that are no part of a data set are None"
     members = {m.filename.removesuffix('.npy'): m for m in z.infolist()}
     if len(z.infolist())>1000: raise DatasetError(f'{name} has {len(z.infolist()):,} members; expected the arrays of a data set')
-    return members if set(members)=={'arr_0'} else {k: m if k in _keys else None for k,m in members.items()}
+    return members if set(members)=={'arr_0'} else {k: m if _key(k) else None for k,m in members.items()}
 
 def _unpack(z, member, at):
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -563,7 +685,7 @@ def _member_start(path, member):
 def _map_member(z, path, k, member, max_bytes):
     "Images on the disk; what is small, labels and names, in memory"
     at = _at(path.name, k)
-    if k in ('vocab', 'label_names') or k.endswith('_labels'):
+    if _key(k) and not _key(k).endswith('_images'):
         if member.file_size>max_bytes: raise _too_large(at, max_bytes)
         return _unpack(z, member, at)
     if member.compress_type!=zipfile.ZIP_STORED:
@@ -585,7 +707,7 @@ def _read(path, suffix, mapped, max_bytes):
     with (gzip.open if suffix=='.pkl.gz' else open)(path, 'rb') as f: return safe_unpickle(f, max_bytes)
 
 def read_images(path,         # file that ends in .npz, .npy, .pkl or .pkl.gz
-                test_pct=.05, # part of a bare array that becomes the test split
+                test_pct=.05, # part of a bare array that becomes the test split; None makes all of it, in order, training and test split
                 seed=42,      # of that split
                 mapped=False, # leave the images (uint8, .npy or uncompressed .npz) on the disk, and read what is used
                 max_bytes=2**32, # memory that the data may take, about; more is an error
@@ -601,9 +723,12 @@ def read_images(path,         # file that ends in .npz, .npy, .pkl or .pkl.gz
 # %% ../../nbs/data/00_pickles.ipynb #ed44121c
 def _arrays(images):
     "The dict that is written"
-    x = {f'{s}_images': getattr(images, f'{s}_images').permute(0,2,3,1).contiguous().cpu().numpy() for s in images.splits()}
+    h,w = images.image_shape[1:]
+    order = (0,1,2,3) if h in (1,3) and w not in (1,3) else (0,2,3,1)             # a height of 1 or 3 would be taken for channels
+    if images.image_shape[0]==1: order = (0,2,3,1)
+    x = {f'{s}_images': getattr(images, f'{s}_images').permute(order).contiguous().cpu().numpy() for s in images.splits()}
     if max(o.max() for o in x.values())==1: x = {k: o/np.float32(255) for k,o in x.items()}
-    res = {k: o[...,0] if o.shape[3]==1 else o for k,o in x.items()}
+    res = {k: o[...,0] if images.image_shape[0]==1 else o for k,o in x.items()}
     if images.train_labels is not None: res |= {f'{s}_labels': getattr(images, f'{s}_labels').cpu().numpy() for s in images.splits()}
     if images.vocab is not None: res['vocab'] = images.vocab
     return res

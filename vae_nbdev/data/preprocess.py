@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ScaleImages', 'ContrastNormalize', 'RandomContrast', 'RandomFlip', 'RandomShift', 'Binarize', 'pixel_moments',
-           'Whiten', 'normalize_class_contrast']
+           'Whiten', 'class_moments', 'normalize_class_contrast']
 
 # %% ../../nbs/data/02_preprocess.ipynb #8d4da979
 import torch
@@ -107,9 +107,14 @@ class Whiten(Transform):
         if eps<=0: raise ValueError(f'eps of Whiten is added to variances that may be 0: it must be above 0, not {eps}')
         store_attr(); super().__init__()
         self.mean = self.forward = self.backward = None
+        self.in_loaders = False
 
     def setups(self, dl):
-        "Fit on all the images of the first training loader it is given to, as the transforms before this one leave them, those for training alone left out"
+        "Fit on all the images of the training loader it is given to, as the transforms before this one leave them, those for training alone left out"
+        if self.in_loaders:
+            raise ValueError('This Whiten belongs to other loaders and is fitted on their images: give these a new one, or make them '
+                             'with all the transforms of the others, image_dls(images, like=dls)')
+        self.in_loaders = True
         if self.mean is None: self._fit(dl.after_batch(b) for b in dl.images.split(1000))
 
     def fit(self, x:Tensor):
@@ -130,21 +135,31 @@ class Whiten(Transform):
     def decodes(self, x): return (x.flatten(1)@self.backward + self.mean).view_as(x)
 
 # %% ../../nbs/data/02_preprocess.ipynb #889a9e66
+def class_moments(
+    images:Images, # With labels
+) -> dict: # {class: (mean, deviation)}, of bytes
+    "Mean and deviation of all pixels of the training images of each class"
+    if images.train_labels is None: raise ValueError(f'{images.name} has no labels: normalise by image instead, contrast=\'image\'')
+    of = {c: images.train_images[images.train_labels==c].float() for c in images.train_labels.unique().tolist()}
+    return {c: (x.mean().item(), x.std().item()) for c,x in of.items()}
+
 def normalize_class_contrast(
     images:Images, # With labels
     std:float=.2, # Deviation of all pixels of a class afterwards
     mean:float=.5, # Mean of all pixels of a class afterwards
+    moments:dict=None, # {class: (mean, deviation)} before; None measures the training images, by `class_moments`
 ) -> Images: # New, the given ones are left as they are
     "Every class to one mean and one deviation of its pixels, both measured on its training images"
-    if images.train_labels is None: raise ValueError(f'{images.name} has no labels: normalise by image instead, contrast=\'image\'')
-    new = {}
-    for split in ('train', 'valid', 'test'):
+    moments,new = class_moments(images) if moments is None else moments,{}
+    for split in images.splits():
         x,y = getattr(images, f'{split}_images'),getattr(images, f'{split}_labels')
-        if x is None: continue
+        if y is None: raise ValueError(f'{images.name} has no labels, by which to normalise its contrast')
         out = torch.empty_like(x)
-        for c in y.unique():
-            fit = images.train_images[images.train_labels==c].float()
-            if not len(fit): raise ValueError(f'{images.name}: class {c.item()} is in the {split} split but not in the training split')
-            out[y==c] = (((x[y==c]-fit.mean())/fit.std().clamp(min=.1)*std + mean)*255).round().clamp(0, 255).to(torch.uint8)
+        for c in y.unique().tolist():
+            if c not in moments:
+                raise ValueError(f'{images.name}: class {images.vocab[c]} ({c}) is in the {split} split, but there are no training images '
+                                 "to measure its contrast on: leave its images out, or normalise by image, contrast='image'")
+            m,s = moments[c]
+            out[y==c] = (((x[y==c]-m)/max(s, .1)*std + mean)*255).round().clamp(0, 255).to(torch.uint8)
         new[f'{split}_images'] = out
     return replace(images, mapped=False, **new)

@@ -7,7 +7,7 @@ __all__ = ['draw_textures', 'texture_factors', 'texture_images', 'digits_images'
            'load_dataset']
 
 # %% ../../nbs/data/01_sources.ipynb #cc65df77
-import difflib, math, os, socket, torch
+import difflib, inspect, math, os, socket, torch
 import torch.nn.functional as F
 from dataclasses import replace
 from pathlib import Path
@@ -199,13 +199,20 @@ _vocabs = dict(
 _stems = dict(texture_photos='textures_42000_28px')   # where the file has another name
 
 # %% ../../nbs/data/01_sources.ipynb #43c4c5bb
+def _check_options(f, options, name):
+    "An error for what `f`, which makes the images called `name`, does not take"
+    takes = [k for k,p in inspect.signature(f).parameters.items() if k not in ('path', 'name') and p.kind==p.POSITIONAL_OR_KEYWORD]
+    unknown = [k for k in options if k not in takes]
+    if unknown: raise TypeError(f'{name} has no option {", ".join(unknown)}; its options are: {", ".join(takes) or "none"}')
+    return options
+
 def _from_folder(name, path=None, **kwargs):
     "`Images` of the first file called `name`, or None"
     files = (o/(_stems.get(name, name) + suf) for o in _folders(path) for suf in _formats)
     f = next((o for o in files if o.is_file()), None)
     if f is None: return
-    ims,vocab = read_images(f, **kwargs),_vocabs.get(name, [])
-    unnamed = ims.vocab==[str(i) for i in range(len(vocab))]
+    ims,vocab = read_images(f, **_check_options(read_images, kwargs, name)),_vocabs.get(name, [])
+    unnamed = ims.vocab is not None and len(ims.vocab)<=len(vocab) and ims.vocab==[str(i) for i in range(len(ims.vocab))]
     return replace(ims, name=name, vocab=vocab if unnamed else ims.vocab)
 
 # %% ../../nbs/data/01_sources.ipynb #999fae00
@@ -255,14 +262,17 @@ def load_dataset(
     **kwargs, # For `texture_images`, `digits_images` or `natural_images`; for a file, those of `read_images`
 ) -> Images: # uint8, N x C x H x W, in splits
     "A data set by its name, or a file by its path"
+    if not isinstance(name_or_path, (str, os.PathLike)):
+        raise TypeError(f'load_dataset takes a name or a path, not a {type(name_or_path).__name__}: `as_images` makes `Images` of arrays')
     name = str(name_or_path)
-    if name.startswith('kaggle:'): return _from_kaggle(name.removeprefix('kaggle:'), **kwargs)
+    if name.startswith('kaggle:'): return _from_kaggle(name.removeprefix('kaggle:'), **_check_options(read_images, kwargs, name))
     if isinstance(name_or_path, Path) or '/' in name or os.sep in name or name.lower().endswith(_formats):
-        return read_images(Path(path or '').expanduser()/Path(name).expanduser(), **kwargs)
-    if name in _offline: return _offline[name](**kwargs)
+        return read_images(Path(path or '').expanduser()/Path(name).expanduser(), **_check_options(read_images, kwargs, name))
+    if name in _offline: return _offline[name](**_check_options(_offline[name], kwargs, name))
     ims = _from_folder(name, path, **kwargs)
     if ims is not None: return ims
-    if name in _torchvision: return _from_torchvision(name, path, **kwargs)
+    if name in _torchvision: return _from_torchvision(name, path, **_check_options(_from_torchvision, kwargs, name))
+    if Path(path or '', name).exists(): return read_images(Path(path or '', name))                 # says what it is
     names = dataset_names(path)
     close = difflib.get_close_matches(name, names, n=2)
     raise DatasetError(f'no data set {name!r}: {"did you mean " + " or ".join(close) + "? " if close else ""}There are {", ".join(names)}; '
