@@ -334,10 +334,10 @@ def latent_stats(
     split:str='test', # 'train', 'valid' or 'test'
     n:int=5000, # Images at most
     dls:DataLoaders=None, # Other loaders than the learner's own
-) -> Table: # A row a latent, by (level, latent): mean and std of the posterior mean over images, posterior_std, kl in nats
+) -> Table: # A row a latent, by (level, latent): mean and std of the posterior mean over images, posterior_std, kl in nats; the number of images in attrs['images']
     "Mean and deviation of every latent over images, its posterior's own deviation, and what it costs"
     codes = split_codes(learn, split, n, dls)
     mean,std,kl = (torch.cat(o, 1) for o in zip(*codes.levels))
     res = Table(dict(mean=mean.mean(0), std=mean.std(0), posterior_std=std.mean(0), kl=kl.mean(0)), index=codes.names)
-    res.attrs['decimals'] = dict(kl=2)                                             # some latents cost little
+    res.attrs.update(images=len(codes.images), decimals=dict(kl=2))                # some latents cost little
     return res
