@@ -6,48 +6,86 @@
 __all__ = ['NotebookFigure']
 
 # %% ../../nbs/analyse/01_plots.ipynb #de7f37f6
-import math, matplotlib.pyplot as plt, torch
+import math, matplotlib.pyplot as plt, numpy as np, torch
 from io import BytesIO
 from pathlib import Path
 from fastcore.basics import patch
 from fastai.learner import Learner
 from matplotlib.figure import Figure
+from PIL import Image
 from torch import Tensor
 from torchvision.utils import make_grid
+from ..data.blocks import *
 from ..models.latents import *
 from ..models.vae import *
 from .evaluate import *
+from .evaluate import _batches
 
 # %% ../../nbs/analyse/01_plots.ipynb #98597b6a
 class NotebookFigure(Figure):
-    "A figure that a notebook shows once, wherever in a cell it is made"
+    "A figure that pyplot does not keep, and that a notebook shows once, wherever in a cell it is made"
     def _ipython_display_(self):
         from IPython import get_ipython
-        from IPython.display import Image, display
+        from IPython.display import Image as Shown, display
         cell = get_ipython().execution_count
         if getattr(self, '_shown_in', None)==cell: return
-        self._shown_in,png = cell,BytesIO()
-        self.savefig(png, format='png')
-        display(Image(png.getvalue()))
+        self._shown_in = cell
+        display(Shown(_png(self)))
 
-def _subplots(nrows=1, ncols=1, **kwargs):
-    return plt.subplots(nrows, ncols, FigureClass=NotebookFigure, dpi=80, layout='constrained', **kwargs)
+    def show(self, **kwargs):
+        "Open a window, where pyplot has any"
+        if self.canvas.manager is None:
+            manager = plt.figure(figsize=self.get_size_inches(), dpi=self.dpi).canvas.manager
+            manager.canvas.figure = self
+            self.set_canvas(manager.canvas)
+        super().show(**kwargs)
+
+def _png(fig, most=100_000):
+    "A figure as PNG, with a palette of 256 colours where it has more than `most` bytes"
+    png,small = BytesIO(),BytesIO()
+    fig.savefig(png, format='png')
+    if png.tell()<=most: return png.getvalue()
+    Image.open(png).convert('RGB').quantize(256).save(small, 'png', optimize=True)
+    return small.getvalue()
+
+def _subplots(nrows=1, ncols=1, figsize=None, **kwargs):
+    fig = NotebookFigure(figsize, dpi=80, layout='constrained')
+    return fig,fig.subplots(nrows, ncols, **kwargs)
 
 def _finish(fig, save):
     "`fig`, also written to `save`, and shown where pyplot draws into a notebook"
     if save is not None:
         Path(save).expanduser().parent.mkdir(parents=True, exist_ok=True)
         fig.savefig(Path(save).expanduser(), dpi=150)
-    if 'inline' in plt.get_backend():
-        plt.close(fig)
-        fig._ipython_display_()
+    if 'inline' in plt.get_backend(): fig._ipython_display_()
     return fig
+
+# %% ../../nbs/analyse/01_plots.ipynb #eee51b1f
+def _sheet_size(image_shape, nrows, ncols):
+    "Width and height of a sheet of images, in inches"
+    h,w = (n*(side+1)+1 for n,side in zip((nrows, ncols), image_shape[1:]))
+    scale = max(1, math.ceil(56/image_shape[2]))
+    scale = min(scale, 950/w)/80
+    return scale*w,scale*h
 
 def _sheet(ax, x, ncols, title=None):
     "Draw images B x C x H x W in [0, 1], `ncols` in a row"
     ax.imshow(make_grid(x, ncols, padding=1, pad_value=1.).permute(1,2,0), interpolation='nearest')
     ax.set(xticks=[], yticks=[], title=title); ax.spines[:].set_visible(False)
 
+def _sheets(image_shape, grid, n=1, beside=(), margin=.1):
+    "A figure for `n` sheets of `grid` (rows, columns) images, one below the other, and for other plots of widths `beside`"
+    w,h = _sheet_size(image_shape, *grid)
+    widths = max(w+margin, 3.5),*beside
+    return _subplots(n, len(widths), figsize=(sum(widths)+len(beside), n*(h+.45)), width_ratios=widths, squeeze=False)
+
+# %% ../../nbs/analyse/01_plots.ipynb #ca912e60
+def _class_colors(n):
+    "How `n` classes are told apart: a dict of color and marker each"
+    if n<=20: return [dict(color=c, marker='o') for c in plt.get_cmap('tab10' if n<=10 else 'tab20').colors[:n]]
+    return [dict(color=c, marker='osD^vPX*'[i%8]) for i,c in enumerate(plt.get_cmap('turbo')(np.linspace(0, 1, n)))]
+
+# %% ../../nbs/analyse/01_plots.ipynb #a677a6a4
 def _model(o):
     "The VAE of a learner, or the model itself"
     m = getattr(o, 'model', o)
@@ -58,7 +96,13 @@ def _model(o):
 def _decoded(model, z, owner):
     "Images that latents `z` stand for, to look at: B x C x H x W in [0, 1]"
     x = model.likelihood.mean(model.decode(z.to(next(model.parameters()).device)))
-    return owner.dls.train.decode_images(x) if isinstance(owner, Learner) else x.clamp(0, 1).cpu()
+    return _viewed(owner.dls, x) if isinstance(owner, Learner) else x.clamp(0, 1).cpu()
+
+def _viewed(dls, x):
+    "Images as the network sees or makes them, to look at: in [0, 1] on the CPU"
+    if isinstance(dls.train, ImageDL): return dls.train.decode_images(x)
+    x = dls.train.decode((x.detach(), x.detach()))[0].as_subclass(Tensor)          # fastai's own give grey levels to 255
+    return (x if x.is_floating_point() else x/255).clamp(0, 1)
 
 # %% ../../nbs/analyse/01_plots.ipynb #120bee0d
 @patch
@@ -67,13 +111,12 @@ def plot_reconstructions(self:Learner,
     save=None, # File to write
 ) -> Figure:
     "Originals above their reconstructions, for training and test images"
-    dl,shape = self.dls.train,self.model.image_shape
-    fig,axs = _subplots(2, 1, figsize=(.7*n, 3.4))
-    for ax,split in zip(axs, ('train', 'test')):
-        x = next(iter(split_dl(self.dls, split)))[0][:n]
+    fig,axs = _sheets(self.model.image_shape, (2, n), 2)
+    for ax,split in zip(axs[:,0], ('train', 'test')):
+        x = next(_batches(split_dl(self.dls, split)))[:n]
         r = self.model.reconstruct(x)
-        _sheet(ax, torch.cat([dl.decode_images(x), dl.decode_images(r)]), len(x),
-               f'{split}: originals, reconstructions below (their MSE {(x-r).square().mean():.4f})')
+        _sheet(ax, torch.cat([_viewed(self.dls, o) for o in (x, r)]), len(x),
+               f'{split}: originals, reconstructions below (MSE of these {len(x)}: {(x-r).square().mean():.4f})')
     return _finish(fig, save)
 
 # %% ../../nbs/analyse/01_plots.ipynb #e39f5e4e
@@ -87,16 +130,16 @@ def plot_samples(self:Learner|VAE,
     "A `grid_size` x `grid_size` sheet of images from the prior"
     model = _model(self)
     x = _decoded(model, model.sample_latents(grid_size**2, temperature), self)
-    fig,axs = _subplots(1, 1+hist, figsize=(4*(1+hist), 4.2), squeeze=False)
+    fig,axs = _sheets(model.image_shape, (grid_size, grid_size), beside=[4]*hist)
     _sheet(axs[0,0], x, grid_size, 'Samples from the prior' + (f', temperature {temperature:g}' if temperature!=1 else ''))
     if hist: _plot_hist(axs[0,1], x, self)
     return _finish(fig, save)
 
 def _plot_hist(ax, x, owner):
-    ax.hist(x.flatten(), 50, range=(0, 1), density=True, alpha=.6, label='samples')
+    ax.hist(x.flatten(), 50, range=(0, 1), density=True, alpha=.6, label=f'{len(x)} samples')
     if isinstance(owner, Learner):
-        d = owner.dls.train.decode_images(next(iter(split_dl(owner.dls, 'test')))[0])
-        ax.hist(d.flatten(), 50, range=(0, 1), density=True, histtype='step', color='k', label='test images')
+        d = _viewed(owner.dls, next(_batches(split_dl(owner.dls, 'test'))))
+        ax.hist(d.flatten(), 50, range=(0, 1), density=True, histtype='step', color='k', label=f'{len(d)} test images')
     ax.set(xlabel='pixel value', ylabel='density', yscale='log', title='Pixel values'); ax.legend()
 
 # %% ../../nbs/analyse/01_plots.ipynb #177e7f4c
@@ -116,7 +159,7 @@ def plot_traversal(self:Learner|VAE,
     if not 0<=axis<d: raise ValueError(f'axis is one of the {d} latents, 0 to {d-1}, not {axis}')
     z = _start(model, x, level).repeat(n, 1)
     z[:,axis] = torch.linspace(start, stop, n)
-    fig,ax = _subplots(figsize=(.75*n, 1.4))
+    fig,((ax,),) = _sheets(model.image_shape, (1, n))
     below = model.latents_below(z.to(next(model.parameters()).device), level, 0.)[0]
     _sheet(ax, _decoded(model, below, self), n, f'Latent {axis}{_of(model, level)} from {start:g} to {stop:g}')
     step = model.image_shape[2]+1
@@ -153,7 +196,7 @@ def plot_manifold(self:Learner|VAE,
     model = _model(self); _planar(model)
     a,b = _quantiles(model, (torch.arange(grid_size)+.5)/grid_size).T
     z = torch.cartesian_prod(b.flip(0), a).flip(1)                        # rows from the top: second latent; columns: first
-    fig,ax = _subplots(figsize=(5, 5.3))
+    fig,((ax,),) = _sheets(model.image_shape, (grid_size, grid_size), margin=.4)
     _sheet(ax, _decoded(model, z, self), grid_size, 'The latent plane, by quantiles of the prior')
     ax.set(xlabel=f'latent 0, from {a[0]:.1f} to {a[-1]:.1f}', ylabel=f'latent 1, from {b[0]:.1f} to {b[-1]:.1f}')
     return _finish(fig, save)
@@ -180,14 +223,17 @@ def plot_latent_scatter(self:Learner,
     if max(axes)>=d or len(set(axes))!=2: raise ValueError(f'axes are two of the {d} latents, not {axes}')
     codes = split_codes(self, split, n)
     mean,y,vocab = codes.levels[level][0],codes.labels,codes.vocab
-    fig,ax = _subplots(figsize=(5.5, 4.5))
-    for c in [None] if y is None else y.unique().tolist():
+    present = [None] if y is None else y.unique().tolist()
+    columns = math.ceil(len(present)/16) if 1<len(present)<=64 else 0
+    looks = [{}] if y is None else _class_colors(len(vocab))
+    fig,ax = _subplots(figsize=(4.5+columns, 4.5))
+    for c in present:
         m = mean if c is None else mean[y==c]
-        ax.scatter(m[:,axes[0]], m[:,axes[1]], s=4, alpha=.6, color=plt.cm.tab10(c%10) if c is not None else None,
-                   label=None if c is None else vocab[c])
-    if y is not None: ax.legend(markerscale=3, loc='center left', bbox_to_anchor=(1,.5), fontsize=8)
+        ax.scatter(m[:,axes[0]], m[:,axes[1]], s=4, alpha=.6, label=None if c is None else vocab[c], **looks[c or 0])
+    if columns: ax.legend(markerscale=3, loc='center left', bbox_to_anchor=(1,.5), fontsize=8, ncols=columns)
+    kinds = '' if y is None else f' of class {vocab[present[0]]}' if len(present)==1 else '' if columns else f' of {len(present)} classes'
     ax.set(xlabel=f'latent {axes[0]}{_of(model, level)} (posterior mean)',
-           ylabel=f'latent {axes[1]}{_of(model, level)} (posterior mean)', title=f'Where {split} images lie')
+           ylabel=f'latent {axes[1]}{_of(model, level)} (posterior mean)', title=f'Where {len(mean):,} {split} images{kinds} lie')
     ax.set_aspect('equal', 'datalim')
     return _finish(fig, save)
 
@@ -201,12 +247,13 @@ def plot_latent_stats(self:Learner,
 ) -> Figure:
     "Mean and deviation of every latent over images, and what it costs in nats"
     model = _model(self); _level(model, level)
-    s = latent_stats(self, split, n).loc[f'z{level+1}']
+    s = latent_stats(self, split, n)
+    images,s = s.attrs['images'],s.loc[f'z{level+1}']
     fig,(a,b) = _subplots(1, 2, figsize=(9, 3))
     a.errorbar(s.index, s['mean'], s['std'], fmt='o', ms=4, label='mean over images, with deviation')
     a.plot(s.index, s.posterior_std, 's', ms=4, c='C1', label="posterior's own deviation")
     a.axhline(1, c='.7', lw=.8, ls=':'); a.axhline(0, c='.7', lw=.8)
-    a.set(xlabel='latent', ylabel='value', title=f'Latents{_of(model, level)}, {split} images'); a.margins(y=.4)
+    a.set(xlabel='latent', ylabel='value', title=f'Latents{_of(model, level)}, {images:,} {split} images'); a.margins(y=.4)
     a.legend(fontsize=7, loc='upper right')
     b.bar(s.index, s.kl); b.set(xlabel='latent', ylabel='KL (nats)',
                                 title=f'Cost of each latent, {s.kl.sum():.1f} nats in all{_at_beta(self)}')
