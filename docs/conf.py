@@ -1,5 +1,5 @@
 "Sphinx over the notebooks themselves: `make docs`"
-import inspect, json, re, warnings
+import inspect, json, re, sys, warnings
 from configparser import ConfigParser
 from importlib import import_module
 from pathlib import Path
@@ -8,6 +8,8 @@ from sphinx.util.inspect import stringify_signature
 warnings.filterwarnings('ignore')
 
 here = Path(__file__).parent
+sys.path.append(str(here.parent/'tools'))
+from tables import tidy
 cfg = ConfigParser(delimiters=['=']); cfg.read(here.parent/'settings.ini', encoding='utf-8'); cfg = cfg['DEFAULT']
 
 project,author,release = cfg['lib_name'],cfg['author'],cfg['version']
@@ -93,7 +95,7 @@ def _cells(nb):
         if directives.keys() & {'hide', 'exporti'} or not body: continue
         if 'export' in directives and (ds := _docs(body, mod)): yield _rst(ds)
         yield c | dict(source=body, metadata=dict(tags=['hide-input'] if 'export' in directives else []), execution_count=None,
-                      outputs=[_aligned(o) for o in c['outputs']])
+                      outputs=[] if directives.get('output')=='false' else [_aligned(o) for o in c['outputs']])
 
 # -- the order of pages -------------------------------------------------------------------------------------------------
 
@@ -109,7 +111,7 @@ def _toctree(caption, pages): return f'```{{toctree}}\n:hidden:\n:caption: {capt
 def read_notebook(app, docname, source):
     "Hide, fold and document cells as their `#|` directives ask"
     if not source[0].lstrip().startswith('{'): return
-    nb = json.loads(source[0])
+    nb = tidy(json.loads(source[0]))
     cells = list(_cells(nb))
     if docname==root_doc:
         cells += [dict(cell_type='markdown', metadata={}, source=_toctree(*o)) for o in _contents(Path(app.srcdir)).items()]

@@ -1,7 +1,7 @@
 "Stored outputs as a reader wants them: numbers in tables rounded, outputs that show nothing dropped"
 import re
 
-digits = [(r'bits', 3), (r'mse', 4), (r'nll|kl|elbo|loss|recon|log_px|nats|aux|^se$|ess$|seconds|minutes', 1), (r'', 3)]     # first that the column's name holds
+digits = [(r'bits', 3), (r'mse', 4), (r'nll|kl|elbo|loss|recon|log_px|nats|aux|^se$|ess$|seconds|minutes', 1), (r'beta', 3), (r'', 4)]     # first that the column's name holds
 
 def decimals(column):
     "How many a column of this name has: nats 1, bits per dimension 3, squared errors 4"
@@ -9,9 +9,14 @@ def decimals(column):
 
 def _text(cell): return re.sub(r'<[^>]*>', '', cell).strip()
 
+def _one_header(html):
+    "pandas writes the name of the index into a row of its own, which is otherwise empty: into the first row with it"
+    return re.sub(r'(<thead>\s*<tr[^>]*>\s*<th)></th>(.*?</tr>)\s*<tr>\s*<th>([^<]*)</th>(?:\s*<th></th>)+\s*</tr>(?=\s*</thead>)', r'\1>\3</th>\2', html, flags=re.S)
+
 def round_html(html):
     "(HTML, [(number as it was, rounded)]) of a table's HTML, each number rounded as its column asks"
-    head,pairs = re.search(r'<thead>.*?</tr>', html, re.S),[]
+    html,pairs = _one_header(html),[]
+    head = re.search(r'<thead>.*?</tr>', html, re.S)
     names = [_text(h) for h in re.findall(r'<th\b.*?</th>', head[0], re.S)] if head else []
     def row(m):
         i = -1
