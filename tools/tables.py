@@ -1,11 +1,11 @@
 "Stored outputs as a reader wants them: numbers in tables rounded, outputs that show nothing dropped"
 import re
 
-digits = [(r'bits', 3), (r'mse', 4), (r'nll|kl|elbo|loss|recon|log_px|nats|aux|^se$|ess$|seconds|minutes', 1), (r'beta', 3), (r'', 4)]     # first that the column's name holds
+digits = {r'.+_se|fid': 2, r'train_loss|valid_loss|nats|(nll|recon|kl|elbo|log_px|loss|aux)(_\w+)?|ess|seconds|minutes': 1, r'(\w+_)?mse|kid(_sd)?': 4}   # as `Table` has them
 
 def decimals(column):
-    "How many a column of this name has: nats 1, bits per dimension 3, squared errors 4"
-    return next(n for k,n in digits if re.search(k, column.lower()))
+    "How many a column of this name has"
+    return next((n for k,n in digits.items() if re.fullmatch(k, column.lower())), 3)
 
 def _text(cell): return re.sub(r'<[^>]*>', '', cell).strip()
 
@@ -23,7 +23,7 @@ def round_html(html):
         def cell(c):
             nonlocal i
             i += 1
-            if not re.fullmatch(r'-?\d+\.\d{2,}(e[+-]?\d+)?', v := _text(c[2])): return c[0]
+            if not re.fullmatch(r'-?\d+\.\d{5,}(e[+-]?\d+)?', v := _text(c[2])): return c[0]
             n = decimals(names[i] if i<len(names) else '')
             new = f'{float(v):.{n}f}'
             if len(new)>=len(v): return c[0]

@@ -161,16 +161,15 @@ def vae_results(
 # %% ../nbs/results.ipynb #fa92f021
 def results_table(
     path:str|Path, # Folder with what `vae_results` wrote
-) -> pd.DataFrame: # A row a result, best first; nats have one decimal, squared errors four
+) -> Table: # A row a result, the smallest gap first: ours minus published
     "What was reproduced, beside what was published"
     rows = [json.loads(f.read_text()) for f in sorted(Path(path).expanduser().glob('*.json'))]
     if not rows: raise FileNotFoundError(f'{path} holds no results: make one with `vae_results NAME --path {path}`')
-    return pd.DataFrame(map(_row, sorted(rows, key=_gap)), dtype=object).set_index('name').rename_axis(None)
-
-def _gap(r): return r['ours']-r['published']
+    res = Table([_row(r) for r in rows], dtype=object).set_index('name').rename_axis(None).sort_values('gap')
+    res.attrs['decimals'] = {r['name']: 4 if r['metric']=='mse' else 2 for r in rows}
+    return res
 
 def _row(r):
-    "What a table shows of a result"
-    rounded = lambda v: '' if v is None else round(v, 4 if r['metric']=='mse' else 1)
-    return dict(name=r['name'], metric=r['metric'], ours=rounded(r['ours']), se=rounded(r['se']), published=r['published'], gap=rounded(_gap(r)),
+    "What the table has of a result"
+    return dict(name=r['name'], metric=r['metric'], ours=r['ours'], se=r['se'], published=r['published'], gap=r['ours']-r['published'],
                 epochs=f"{r['epochs']} of {r['full_epochs']}", images=r['images'], source=r['source'], differs=r['differs'])
