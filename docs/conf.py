@@ -80,7 +80,7 @@ def _aligned(o):
     words = {i for row in _row.findall(html) for i,(_,kind,_,text) in enumerate(_cell.findall(row)) if kind=='d' and not _number.fullmatch(text.strip().lower())}
     def marked(row):
         i = iter(range(1000))
-        return _cell.sub(lambda m: m[1] + (f' class="words{" long"*(len(m[4])>30)}"' if next(i) in words else '') + m[3] + m[4], row[0])
+        return _cell.sub(lambda m: m[1] + (f' class="words{" long"*(len(m[4])>20)}"' if next(i) in words else '') + m[3] + m[4], row[0])
     return o | dict(data=o['data'] | {'text/html': _row.sub(marked, html)})
 
 def _cells(nb):
