@@ -122,7 +122,7 @@ def watch(
 # %% ../../nbs/analyse/08_watch.ipynb #2b68273b
 class GifCallback(_WhileTraining):
     "A film of what a VAE draws while it learns"
-    not_kept = 'fps','show'
+    not_kept = 'path','fps','show'
     def __init__(self,
         path:str|Path='training.gif', # File to write
         n:int=36, # Samples in a frame
