@@ -28,7 +28,7 @@ from ..train.callbacks import *
 
 # %% ../../nbs/analyse/00_evaluate.ipynb #bb979a02
 def split_dl(
-    dls:DataLoaders, # From `image_dls`, or fastai's own, whose batches begin with images
+    dls:DataLoaders, # From `image_dls`, or fastai's own whose batches begin with images
     split:str='test', # 'train', 'valid' or 'test'; where there is no test loader, 'test' is the last one
 ) -> ImageDL: # Or whatever kind of fastai's loaders `dls` are of
     "The loader of a split: every image once, in order, without the transforms of training"
@@ -46,13 +46,15 @@ def _steady(dataset):
 def _batches(dl):
     "Images of a loader, batch by batch: B x C x H x W"
     for b in dl:
-        x = b[0] if isinstance(b, (tuple,list)) else b                         # what comes after may be a label
-        if not (isinstance(x, Tensor) and x.ndim==4):
-            raise TypeError('The first part of a batch of these loaders is no B x C x H x W of images: make them with `image_dls`, or with fastai\'s DataBlock(blocks=(ImageBlock, ...), ...)')
+        x = b[0] if isinstance(b, (tuple,list)) else b
+        if not (isinstance(x, Tensor) and x.ndim==4 and x.is_floating_point()):
+            found = f'{x.dtype} of shape {tuple(x.shape)}' if isinstance(x, Tensor) else type(x).__name__
+            raise TypeError(f'The first part of a batch is images B x C x H x W, floats in [0, 1]; these loaders give {found}: '
+                            "make them with `image_dls`, or with an `ImageBlock` in front in fastai's `DataBlock`")
         yield x.as_subclass(Tensor)
 
 def split_images(
-    dls:DataLoaders, # From `image_dls`, or fastai's own, whose batches begin with images
+    dls:DataLoaders, # From `image_dls`, or fastai's own whose batches begin with images
     split:str='test', # 'train', 'valid' or 'test'
 ) -> Tensor: # N x C x H x W
     "All images of a split, in order, as the network sees them"

@@ -77,7 +77,7 @@ def _sheets(image_shape, grid, n=1, beside=(), margin=.1):
     "A figure for `n` sheets of `grid` (rows, columns) images, one below the other, and for other plots of widths `beside`"
     w,h = _sheet_size(image_shape, *grid)
     widths = max(w+margin, 3.5),*beside
-    return _subplots(n, len(widths), figsize=(sum(widths)+len(beside), n*(h+.45)), width_ratios=widths, squeeze=False)
+    return _subplots(n, len(widths), figsize=(sum(widths)+len(beside), n*(h+.45)+.5*len(beside)), width_ratios=widths, squeeze=False)
 
 # %% ../../nbs/analyse/01_plots.ipynb #ca912e60
 def _class_colors(n):

@@ -87,7 +87,7 @@ def figure(self:WatchCallback) -> Figure:
     "Curves so far, and samples"
     side = round(self.n**.5)
     w,h = _sheet_size(_model(self.learn).image_shape, math.ceil(self.n/side), side)
-    fig,(t,loss,nll,kls,beta) = Figure((8+w, max(3.1, h+.5)), dpi=80, layout='constrained'),zip(*self.points)
+    fig,(t,loss,nll,kls,beta) = Figure((8+w, max(3.1, h+1)), dpi=80, layout='constrained'),zip(*self.points)
     a,b,c = fig.subplots(1, 3, width_ratios=(3, 3, w+.2))
     for y,name in ((loss, 'loss'), (nll, '-log p(x|z)')): a.plot(t, y, label=name)
     for k in kls[0]: b.plot(t, [o[k] for o in kls], label=_kl_label(k))
