@@ -8,7 +8,7 @@ sys.path.append(str(root/'tools'))
 from tables import _shows, decimals, round_html, tidy
 
 every = sorted(p.relative_to(root/'nbs').as_posix() for p in (root/'nbs').rglob('*.ipynb') if '.ipynb_checkpoints' not in p.parts)
-tidied = [p for p in every if p.split('/')[0] not in ('data', 'models', 'train', 'analyse')]
+tidied = every
 
 def outputs(path):
     for c in json.loads((root/'nbs'/path).read_text(encoding='utf-8'))['cells']: yield from c.get('outputs', [])

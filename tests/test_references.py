@@ -5,7 +5,7 @@ import pytest
 
 nbs   = Path(__file__).parents[1]/'nbs'
 every = sorted(p.relative_to(nbs).as_posix() for p in nbs.rglob('*.ipynb') if '.ipynb_checkpoints' not in p.parts)
-linked = [p for p in every if p.split('/')[0] not in ('data', 'models', 'train', 'analyse')]
+linked = every
 
 name     = r"[A-ZÅÄÖØ][\w'-]+"
 citation = re.compile(rf'({name})(?: et al\.| (?:&|and) {name})?,? \(?((?:19|20)\d\d)\b')
