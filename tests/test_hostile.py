@@ -1,5 +1,6 @@
 """Files that were made to do harm: nothing of them runs, nothing is written, little memory and time is taken, and the error is one of ours.
-`python tests/test_hostile.py` counts the attacks, which run one after the other in a process of limited memory. VAE_NBDEV_EXAMPLES is how many files of a kind are changed at random."""
+`python tests/test_hostile.py` counts the attacks, which run one after the other in a process of limited memory; without --slow every twelfth of a group, and eight at least.
+VAE_NBDEV_EXAMPLES is how many files of a kind are changed at random."""
 import faulthandler, gzip, hashlib, inspect, io, itertools, json, math, os, pickle, pickletools, re, shutil, socket, struct, subprocess, sys, time, warnings, zipfile, zlib
 from collections import Counter, namedtuple
 from pathlib import Path
@@ -413,7 +414,11 @@ def tensors(canary):
 groups = {'pickles that call': calls, 'wrong instructions': opcodes, 'pickles that ask for much': bombs, 'names of classes': names_of, 'gzip': gzips, 'npy and npz': numpys, 'paths': paths, 'torchvision': mnists,
           'classes of models': classes, 'arguments of models': arguments, 'recipes': jsons, 'weights': tensors}
 
-def corpus(canary): return {(g, k): a for g,f in groups.items() for k,a in f(canary).items()}
+def share(attacks, every):
+    "Every so manieth of a group, and eight at least, from all of its length"
+    return dict(list(attacks.items())[::max(1, min(every, len(attacks)//8))])
+
+def corpus(canary, every=1): return {(g, k): a for g,f in groups.items() for k,a in share(f(canary), every).items()}
 
 # == each in turn, in a process of limited memory ========================================================================
 
@@ -448,7 +453,7 @@ def verdict(attack, what, message, files, took, canary):
     if len(message)>2000:                        return f'a message of {len(message)} characters'
     if what not in (type(None),) and attack.words and not re.search(attack.words, message, re.S): return f'says: {message[:300]}'
 
-def work(folder):
+def work(folder, every):
     "Run the attacks, a line of JSON for each"
     import resource
     canary,evil = folder/'canary',folder/'evil'
@@ -456,7 +461,7 @@ def work(folder):
     for name in 'evil_module.py', 'evil_package/__init__.py': lay(evil, {name: f'open({str(canary)!r}, "w")'.encode()})
     sys.path.insert(0, str(evil))
     os.chdir(folder)
-    for i,((group,name),attack) in enumerate(corpus(canary).items()):
+    for i,((group,name),attack) in enumerate(corpus(canary, every).items()):
         print(json.dumps(dict(group=group, name=name)), flush=True)
         faulthandler.dump_traceback_later(3*seconds, exit=True)
         here = folder/str(i); here.mkdir()
@@ -475,9 +480,12 @@ def work(folder):
         shutil.rmtree(here)
 
 @pytest.fixture(scope='module')
-def outcomes(tmp_path_factory):
+def every(request): return 1 if request.config.getoption('--slow') else 12
+
+@pytest.fixture(scope='module')
+def outcomes(tmp_path_factory, every):
     folder = tmp_path_factory.mktemp('hostile')
-    res = subprocess.run([sys.executable, '-W', 'ignore', __file__, '--work', folder], capture_output=True, text=True, timeout=600, env=os.environ | dict(OMP_NUM_THREADS='1'), stdin=subprocess.DEVNULL)
+    res = subprocess.run([sys.executable, '-W', 'ignore', __file__, '--work', folder, str(every)], capture_output=True, text=True, timeout=600, env=os.environ | dict(OMP_NUM_THREADS='1'), stdin=subprocess.DEVNULL)
     lines = [json.loads(l) for l in res.stdout.splitlines() if l.startswith('{"group"')]
     done = [l for l in lines if 'what' in l]
     assert res.returncode==0, f'ended at {lines[-1] if lines else "the start"}: {res.stderr[-2000:]}'
@@ -485,13 +493,17 @@ def outcomes(tmp_path_factory):
 
 linux = pytest.mark.skipif(sys.platform!='linux', reason='limits memory as Linux does')
 
-@linux
-@pytest.mark.parametrize('group', groups)
-def test_attacks(outcomes, group):
-    rows = [o for o in outcomes if o['group']==group]
-    assert len(rows)==len(groups[group](Path('/tmp/canary'))) and not [(o['name'], o['bad']) for o in rows if o['bad']]
+together = pytest.mark.xdist_group('attacks')                                  # one process makes them all
 
 @linux
+@together
+@pytest.mark.parametrize('group', groups)
+def test_attacks(outcomes, every, group):
+    rows = [o for o in outcomes if o['group']==group]
+    assert len(rows)==len(share(groups[group](Path('/tmp/canary')), every)) and not [(o['name'], o['bad']) for o in rows if o['bad']]
+
+@linux
+@together
 def test_memory_stays_bounded(outcomes):
     "Even what is really there, of 10 GB, takes no more than three times the `max_bytes` of these attacks"
     assert max(o['peak'] for o in outcomes)<3*small
@@ -505,7 +517,6 @@ def test_the_places_are_live(tmp_path, place):
 
 # == fuzz ================================================================================================================
 
-slow_examples = int(os.environ.get('VAE_NBDEV_EXAMPLES', 20_000))
 
 def chunks(data):
     "The instructions of a pickle; frames are left out, since they hold lengths"
@@ -574,7 +585,7 @@ def model_files(w=weights, r=None): return {'m/weights.safetensors': w, 'm/vae.j
 def read(name, **kw): return lambda d: read_images(d/name, max_bytes=small, **kw)
 def load(d): return load_vae(d/'m', max_bytes=small)
 
-targets = { # strategy, files of what it draws, reader, examples in CI
+targets = { # strategy, files of what it draws, reader, examples of the long run
     'bytes of a pickle':         (st.tuples(protocols, edits), lambda p, e: {'set.pkl': edited(pickled[p], e)}, read('set.pkl'), 1200),
     'instructions of a pickle':  (st.tuples(protocols, ops), lambda p, o: {'set.pkl': reordered(pickled[p], o)}, read('set.pkl'), 1500),
     'bytes of a gzip':           (st.tuples(edits), lambda e: {'set.pkl.gz': edited(gzip.compress(pickled[4]), e)}, read('set.pkl.gz'), 400),
@@ -610,17 +621,18 @@ def fuzz(folder, target, n, **kw):
     assert not Path('canary').exists() and {str(f.relative_to(folder)) for f in folder.rglob('*') if f.is_file()}==names
     return seen
 
-@pytest.mark.parametrize('target', targets)
-def test_fuzz(tmp_path, target):
-    seen = fuzz(tmp_path, target, int(os.environ.get('VAE_NBDEV_EXAMPLES', targets[target][-1])), derandomize=True)
-    assert len(seen)>1 or 'weights' in target, seen                              # not all are refused at the door
+few_files = 100                                                                # of each kind, where nothing else is said
 
-@pytest.mark.slow
+@pytest.mark.parametrize('n', [few_files, pytest.param('all', marks=pytest.mark.slow)])
 @pytest.mark.parametrize('target', targets)
-def test_fuzz_long(tmp_path, target): print(target, dict(fuzz(tmp_path, target, slow_examples)))
+def test_fuzz(tmp_path, target, n):
+    seen = fuzz(tmp_path, target, int(os.environ.get('VAE_NBDEV_EXAMPLES', targets[target][-1])) if n=='all' else n, derandomize=True)
+    assert n!='all' or len(seen)>1 or 'weights' in target, seen                  # not all are refused at the door
 
 if __name__=='__main__':
-    if sys.argv[1:2]==['--work']: work(Path(sys.argv[2])); sys.exit()
-    counts = {g: len(f(Path('/tmp/canary'))) for g,f in groups.items()}
-    for g,n in counts.items(): print(f'{n:6,} {g}')
-    print(f'{sum(counts.values()):6,} attacks; {sum(t[-1] for t in targets.values()):,} mutated files in CI, {slow_examples*len(targets):,} with --slow')
+    if sys.argv[1:2]==['--work']: work(Path(sys.argv[2]), int(sys.argv[3])); sys.exit()
+    canary = Path('/tmp/canary')
+    counts = {g: (len(f(canary)), len(share(f(canary), 12))) for g,f in groups.items()}
+    for g,(n,few) in counts.items(): print(f'{n:6,} {few:4,} {g}')
+    print(f'{sum(n for n,_ in counts.values()):6,} attacks, {sum(few for _,few in counts.values()):,} attacks in the short run; '
+          f'{sum(t[-1] for t in targets.values()):,} files changed at random, {few_files*len(targets):,} files in the short run')

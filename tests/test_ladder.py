@@ -1,6 +1,5 @@
 "Ladders: trained, looked at, saved, and wrong input along the way"
-import os, subprocess, sys, pytest, torch
-from pathlib import Path
+import pytest, torch
 from matplotlib.figure import Figure
 from vae_nbdev import *
 
@@ -106,27 +105,3 @@ def test_batch_norm_trains(dls):
     (lambda d,l: l.model.encode(torch.rand(2,3,8,8)), 'not 2 x 3 x 8 x 8')])
 def test_wrong_input(call, words, dls, learn):
     with pytest.raises(ValueError, match=words): call(dls, learn)
-
-def test_active_units_are_those_of_all_processes(tmp_path):
-    "Two processes, each with half of the validation images, count as one with all of them does"
-    code = """
-import os, sys, torch
-from vae_nbdev import *
-rank,world = int(os.environ['RANK']),int(os.environ['WORLD_SIZE'])
-if world>1: torch.distributed.init_process_group('gloo', init_method=f'file://{sys.argv[1]}/store', rank=rank, world_size=world)
-images = load_dataset('digits')
-images.test_images,images.test_labels = (o[rank::world] for o in (images.test_images, images.test_labels))
-torch.manual_seed(0)
-dls = image_dls(images, bs=50, binarize='threshold')
-learn = vae_learner(dls, SmallDenseLadderVAE(dls.image_shape, (8,2)), precision='fp32')
-with learn.no_bar(): learn.validate()
-a = learn.active_units
-torch.save((a.kl/a.n, int(a.n)), f'{sys.argv[1]}/{rank}of{world}.pt')
-"""
-    def start(rank, world):
-        env = {**os.environ, 'RANK': str(rank), 'WORLD_SIZE': str(world), 'CUDA_VISIBLE_DEVICES': ''}
-        return subprocess.Popen([sys.executable, '-W', 'ignore', '-c', code, str(tmp_path)], cwd=Path(__file__).parents[1], env=env)
-    for p in [start(0, 1), start(0, 2), start(1, 2)]: assert p.wait(timeout=120)==0
-    (alone,n),(a,na),(b,nb) = (torch.load(tmp_path/o) for o in ('0of1.pt', '0of2.pt', '1of2.pt'))
-    assert n==na==nb==360
-    assert torch.equal(a, b) and torch.allclose(a, alone, rtol=1e-4)

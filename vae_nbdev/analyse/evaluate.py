@@ -7,16 +7,18 @@ __all__ = ['split_dl', 'split_images', 'pca_error', 'Table', 'log_likelihood', '
            'latent_stats']
 
 # %% ../../nbs/analyse/00_evaluate.ipynb #e5ef0553
-import math, pandas as pd, re, time, torch
-from contextlib import nullcontext
+import math, pandas as pd, re, time, torch, warnings
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from fastai.callback.progress import ProgressCallback
-from fastai.data.core import DataLoaders
+from fastai.data.core import DataLoaders, Datasets, TfmdLists
 from fastai.learner import Learner
+from fastcore.foundation import L
 from fastprogress.fastprogress import progress_bar
 from html import escape
 from numbers import Integral, Number
 from torch import Tensor
+from ..data.pickles import *
 from ..data.preprocess import *
 from ..data.blocks import *
 from ..models.latents import *
@@ -26,20 +28,39 @@ from ..train.callbacks import *
 
 # %% ../../nbs/analyse/00_evaluate.ipynb #bb979a02
 def split_dl(
-    dls:DataLoaders, # From `image_dls`, or any with a train and a valid loader
+    dls:DataLoaders, # From `image_dls`, or fastai's own whose batches begin with images
     split:str='test', # 'train', 'valid' or 'test'; where there is no test loader, 'test' is the last one
-) -> ImageDL:
-    "The loader of a split: every image once, in order"
+) -> ImageDL: # Or whatever kind of fastai's loaders `dls` are of
+    "The loader of a split: every image once, in order, without the transforms of training"
     if split not in ('train', 'valid', 'test'): raise ValueError(f"split is 'train', 'valid' or 'test', not {split!r}")
     dl = dls.loaders[-1] if split=='test' else getattr(dls, split)
-    return dl.new(shuffle=False, drop_last=False, steps=None)
+    if isinstance(dl, ImageDL): return dl.new(shuffle=False, drop_last=False, steps=None)
+    return dl.new(_steady(dl.dataset), shuffle=False, drop_last=False)
+
+def _steady(dataset):
+    "A data set of fastai's, with the transforms of validation"
+    if isinstance(dataset, TfmdLists): return dataset._new(dataset.items, split_idx=1)
+    if isinstance(dataset, Datasets): return type(dataset)(tls=L(map(_steady, dataset.tls)), n_inp=dataset.n_inp)
+    return dataset
+
+def _batches(dl):
+    "Images of a loader, batch by batch: B x C x H x W"
+    for b in dl:
+        x = b[0] if isinstance(b, (tuple,list)) else b
+        if not (isinstance(x, Tensor) and x.ndim==4 and x.is_floating_point()):
+            found = f'{x.dtype} of shape {tuple(x.shape)}' if isinstance(x, Tensor) else type(x).__name__
+            raise TypeError(f'The first part of a batch is images B x C x H x W, floats in [0, 1]; these loaders give {found}: '
+                            "make them with `image_dls`, or with an `ImageBlock` in front in fastai's `DataBlock`")
+        yield x.as_subclass(Tensor)
 
 def split_images(
-    dls:DataLoaders, # From `image_dls`
+    dls:DataLoaders, # From `image_dls`, or fastai's own whose batches begin with images
     split:str='test', # 'train', 'valid' or 'test'
 ) -> Tensor: # N x C x H x W
     "All images of a split, in order, as the network sees them"
-    return torch.cat([x for x,_ in split_dl(dls, split)])
+    return torch.cat([*_batches(split_dl(dls, split))])
+
+def _shape(dls): return tuple(getattr(dls, 'image_shape', None) or next(_batches(split_dl(dls, 'train'))).shape[1:])
 
 # %% ../../nbs/analyse/00_evaluate.ipynb #a838e394
 def _principal(dls, n_components):
@@ -47,20 +68,20 @@ def _principal(dls, n_components):
     if not hasattr(dls, 'principal') or dls.principal[1].shape[1]<min(n_components, dls.train.n, len(dls.principal[0])):
         with forked_rng(dls.train.device or 'cpu'):
             torch.manual_seed(0)                                                   # the same, whoever asks first
-            dls.principal = _exact(dls) if math.prod(dls.image_shape)<=_most_pixels else _from_a_sample(dls, n_components)
+            dls.principal = _exact(dls) if math.prod(_shape(dls))<=_most_pixels else _from_a_sample(dls, n_components)
     return dls.principal
 
 _most_pixels = 4096                                                                # whose covariance is decomposed in less than a minute
 
 def _exact(dls):
-    mean,cov = pixel_moments(x for x,_ in split_dl(dls, 'train'))
+    mean,cov = pixel_moments(_batches(split_dl(dls, 'train')))
     return mean.float(),torch.linalg.eigh(cov).eigenvectors.float().flip(1)
 
 def _from_a_sample(dls, n_components):
     "Of so many training images as have 2^28 numbers, by random projections (Halko et al. 2011)"
     dl = split_dl(dls, 'train')
-    some = dl.new(get_idxs=torch.randperm(dl.n)[:2**28//math.prod(dls.image_shape)].tolist)
-    x = torch.cat([x.flatten(1).cpu() for x,_ in some])
+    some = dl.new(get_idxs=torch.randperm(dl.n)[:2**28//math.prod(_shape(dls))].tolist)
+    x = torch.cat([x.flatten(1).cpu() for x in _batches(some)])
     mean = x.mean(0)
     return mean,torch.svd_lowrank(x-mean, min(n_components+10, *x.shape), niter=4)[2]
 
@@ -78,7 +99,7 @@ def pca_error(
     "Error of reconstructing images from their first principal components"
     with forked_rng(dls.train.device or 'cpu'):
         torch.manual_seed(0)                                                       # of images that are drawn anew, the same each time
-        return torch.cat([_pca_errors(dls, n_components, x) for x,_ in split_dl(dls, split)]).double().mean().item()
+        return torch.cat([_pca_errors(dls, n_components, x) for x in _batches(split_dl(dls, split))]).double().mean().item()
 
 # %% ../../nbs/analyse/00_evaluate.ipynb #59d634a2
 class Table(pd.DataFrame):
@@ -205,27 +226,42 @@ class _Moments:
     @property
     def var(self): return (self.squares/self.n-self.mean.square()).clamp(min=0)*(self.n/(self.n-1) if self.n>1 else math.nan)
 
-def _per_image(model, dls, x, k, memory):
+@contextmanager
+def _encoded_once(model, x):
+    "A context in which images `x` go through the encoder once, however often the model asks for it"
+    name = 'bottom_up' if hasattr(model, 'bottom_up') else 'encode'
+    own,encode,kept = vars(model).get(name),getattr(model, name),[]
+    def once(o):
+        if o is not x: return encode(o)
+        if not kept: kept.append(encode(x))
+        return kept[0]
+    setattr(model, name, once)
+    try: yield
+    finally:
+        delattr(model, name)
+        if own is not None: setattr(model, name, own)
+
+def _per_image(model, dls, x, k, memory, pca):
     "What `evaluate` takes the mean of: B values each"
     params,kl = model(x)
     nll = -model.likelihood.log_prob(params, x)
-    terms = dict(nll=nll, elbo=-nll-kl.sum(1), mse=(model.reconstruct(x)-x).square().mean((1,2,3)),
-                 pca_mse=_pca_errors(dls, model.latent_dim, x))
+    terms = dict(nll=nll, elbo=-nll-kl.sum(1), mse=(model.reconstruct(x)-x).square().mean((1,2,3)))
+    if pca: terms['pca_mse'] = _pca_errors(dls, model.latent_dim, x)
     terms |= {f'kl_z{i+1}': o for i,o in enumerate(kl.T)}
     return terms | (dict(zip(('log_px', 'ess'), log_likelihood(model, x, k, memory))) if k else {})
 
 # %% ../../nbs/analyse/00_evaluate.ipynb #505c0ece
-def _all_images(learn, split, k, n, memory, seed):
+def _all_images(learn, split, k, n, memory, seed, pca):
     "Means and standard errors of `_per_image` over a split, images, the variance of the posterior means where there is one level, and do all images fit the likelihood?"
     model,dl,pick,terms,codes,fits = learn.model,split_dl(learn.dls, split),torch.Generator().manual_seed(seed),_Moments(),_Moments(),True
     if n is not None: dl = dl.new(get_idxs=_choice(dl, n, seed).tolist)
     watched = k and any(isinstance(cb, ProgressCallback) for cb in learn.cbs)
     with forked_rng(model), torch.no_grad(), model.drawing() if isinstance(model, VAE) else nullcontext():
         torch.manual_seed(seed)
-        for x,_ in progress_bar(dl, total=math.ceil(min(dl.n, n or dl.n)/dl.bs), leave=False) if watched else dl:
-            with forked_rng(model):                                                # so that images are the same, however often is drawn
+        for x in progress_bar(_batches(dl), total=math.ceil(min(dl.n, n or dl.n)/dl.bs), leave=False) if watched else _batches(dl):
+            with forked_rng(model), _encoded_once(model, x):                            # so that images are the same, however often is drawn
                 torch.manual_seed(torch.randint(2**62, (), generator=pick).item())
-                each = _per_image(model, learn.dls, x, k, memory)
+                each = _per_image(model, learn.dls, x, k, memory, pca)
                 terms.add(torch.stack([o.cpu().double() for o in each.values()], 1))
                 fits = fits and model.likelihood.fits(x)
                 if len(getattr(model, 'latent_dims', ()))==1: codes.add(model.latent_levels(x)[0][0].mean)
@@ -241,7 +277,7 @@ def _summary(model, mean, se, spread, fits):
     if isinstance(model, VAE) and model.likelihood.discrete and fits:
         res |= dict(bpd=bits_per_dim(-mean.get('log_px', mean['elbo']), model.likelihood))
     if spread is not None: res |= dict(active=int((spread>.01).sum()))
-    return res | dict(mse=mean['mse'], pca_mse=mean['pca_mse'])
+    return res | {o: mean[o] for o in ('mse', 'pca_mse') if o in mean}
 
 # %% ../../nbs/analyse/00_evaluate.ipynb #1b07b85b
 def evaluate(
@@ -251,6 +287,7 @@ def evaluate(
     n:int=None, # Images of each split at most, chosen at random
     memory:float=64, # MB that draws take at once, about
     seed:int=0, # Of the posterior's draws, and of the choice of images
+    pca:bool=None, # The error of principal components too, `pca_mse`? None where they take seconds: 60,000 images of 28 x 28 or less
 ) -> Table: # A row a split: data, binarize, images, samples, nll, kl, in a ladder kl_z1, kl_z2, ..., elbo, elbo_se, log_px, log_px_se (nats per image), ess, bpd, active, mse, pca_mse (per pixel), seconds
     "ELBO, its terms, log p(x) and the reconstruction error of a model on whole splits"
     model,recipe,rows,splits = learn.model,getattr(learn.dls, 'recipe', {}),[],[splits] if isinstance(splits, str) else list(splits)
@@ -259,14 +296,20 @@ def evaluate(
     if k is not None and not isinstance(model, VAE): raise TypeError(f'{type(model).__name__} has no density of images: k is for a VAE')
     if k is not None and not (isinstance(k, int) and k>=1): raise ValueError(f'k is a number of draws from 1, not {k!r}')
     if n is not None and not (isinstance(n, int) and n>=2): raise ValueError(f'n is a number of images from 2, or None for all, not {n}')
-    _principal(learn.dls, getattr(model, 'latent_dim', 1))
+    pca = _is_quick(learn.dls) if pca is None else pca
+    if pca: _principal(learn.dls, model.latent_dim)
     for split in splits:
         start = time.time()
-        with evaluating(model): mean,se,images,spread,fits = _all_images(learn, split, k, n, memory, seed)
+        with evaluating(model): mean,se,images,spread,fits = _all_images(learn, split, k, n, memory, seed, pca)
         rows.append(dict(split=split, data=recipe.get('source', 'custom'), binarize=recipe.get('binarize') or 'no',
                          images=images, samples=k or 1)
                     | _summary(model, mean, se, spread, fits) | (dict(seconds=time.time()-start) if k else {}))
     return Table(rows).set_index('split')
+
+def _is_quick(dls):
+    "Are principal components found in seconds?"
+    d = math.prod(_shape(dls))
+    return dls.train.n*d**2 + 10*d**3 <= 5e10
 
 # %% ../../nbs/analyse/00_evaluate.ipynb #3392a27f
 @dataclass
@@ -291,20 +334,29 @@ class SplitCodes:
                                           for i in range(mean.shape[1])], names=['level','latent'])
 
 # %% ../../nbs/analyse/00_evaluate.ipynb #0c38aa17
+def _analysed(learn, dls=None):
+    "The loaders of an analysis: the learner's own, those given, or those of given images like the learner's"
+    if dls is None: return learn.dls
+    if not isinstance(dls, DataLoaders): dls = image_dls(dls, like=learn.dls)
+    if _shape(dls)!=learn.model.image_shape: raise ValueError(f'The images are {_shape(dls)} and the model is for {learn.model.image_shape}')
+    if dls is not learn.dls and not same_transforms(dls, learn.dls):
+        warnings.warn("These loaders change their images otherwise than the learner's do, so that the model sees what it was not trained "
+                      'on: pass the images, or image_dls(images, like=learn.dls)', stacklevel=3)
+    return dls
+
 def split_codes(
     learn:Learner, # From `vae_learner`, with a `VAE`
     split:str='test', # 'train', 'valid' or 'test'
     n:int=5000, # Images at most, chosen at random; None takes all
-    dls:DataLoaders=None, # Other loaders than the learner's own
+    dls:DataLoaders|Images|Tensor=None, # Other images than the learner's own: an array N x C x H x W, `Images`, or loaders of them
     random_contrast:bool=False, # Change the contrast of each image at random?
     seed:int=0, # Of the choice of images and of their contrasts
 ) -> SplitCodes:
     "Images of a split and their posteriors, level by level"
-    model,dls = learn.model,learn.dls if dls is None else dls
+    model = learn.model
     if not isinstance(model, VAE): raise TypeError(f'{type(model).__name__} has no latents with a prior: this needs a VAE')
-    if tuple(dls.image_shape)!=model.image_shape:
-        raise ValueError(f'The images are {tuple(dls.image_shape)} and the model is for {model.image_shape}')
     if n is not None and n<2: raise ValueError(f'n is a number of images from 2, or None for all, not {n}')
+    dls = _analysed(learn, dls)
     dl = split_dl(dls, split)
     idxs,contrast = _choice(dl, n, seed),RandomContrast()
     tfms = [t for t in dl.after_batch.fs if not isinstance(t, RandomContrast)]
@@ -312,7 +364,7 @@ def split_codes(
     parts,factors = [],[]
     with forked_rng(model), torch.no_grad():
         torch.manual_seed(seed)
-        for x,_ in dl.new(get_idxs=idxs.tolist, after_batch=tfms):
+        for x in _batches(dl.new(get_idxs=idxs.tolist, after_batch=tfms)):
             with forked_rng(model): parts.append((x, [(q.mean, q.stddev, unit_kl(q, p)) for q,p in model.latent_levels(x)]))     # whatever a KL draws
             if random_contrast: factors.append(contrast.r.flatten())
     images,levels = zip(*parts)
@@ -333,7 +385,7 @@ def latent_stats(
     learn:Learner, # From `vae_learner`
     split:str='test', # 'train', 'valid' or 'test'
     n:int=5000, # Images at most
-    dls:DataLoaders=None, # Other loaders than the learner's own
+    dls:DataLoaders|Images|Tensor=None, # Other images than the learner's own, as for `split_codes`
 ) -> Table: # A row a latent, by (level, latent): mean and std of the posterior mean over images, posterior_std, kl in nats; the number of images in attrs['images']
     "Mean and deviation of every latent over images, its posterior's own deviation, and what it costs"
     codes = split_codes(learn, split, n, dls)

@@ -9,6 +9,7 @@ __all__ = ['Picture', 'Explorer', 'explore']
 import ipywidgets as widgets, numpy as np, torch, warnings
 from base64 import b64encode
 from io import BytesIO
+from functools import partial
 from pathlib import Path
 from fastcore.basics import patch
 from fastai.data.core import DataLoaders
@@ -17,14 +18,16 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 from torchvision.utils import make_grid
+from ..data.pickles import *
 from ..models.latents import *
 from ..models.vae import *
 from ..models.ladder import *
 from ..train.callbacks import *
 from ..train.checkpoints import *
 from .evaluate import *
+from .evaluate import _analysed, _batches, _labels
 from .plots import *
-from .plots import _model
+from .plots import _model, _viewed
 
 # %% ../../nbs/analyse/07_explore.ipynb #29e1ccb7
 class Picture(widgets.Image):
@@ -328,13 +331,13 @@ def _first(runs):
 
 def explore(
     what:Learner|VAE|str|Path, # A learner, a model, or a folder with saved models in it
-    data:DataLoaders|Tensor=None, # From `image_dls`, or images N x C x H x W in [0, 1]; None takes those of the learner, where there is one
+    data:DataLoaders|Images|Tensor=None, # Other images than the learner's own, as for `split_codes`; for a model or a folder loaders, or a tensor as the model sees images
     n:int=1000, # Test images at most
 ) -> Explorer: # A widget, to be the last line of a cell
     "Sliders, samples, walks and posteriors of a model"
     if not (isinstance(n, int) and n>=1): raise ValueError(f'n is a number of images from 1, not {n!r}')
     model,runs = _first(_runs(what)) if isinstance(what, (str,Path)) else (_model(what), None)
-    if data is None and isinstance(what, Learner): data = what.dls
+    if isinstance(what, Learner): data = _analysed(what, data if data is None or isinstance(data, (DataLoaders,Images)) else data[:n])
     if data is None: return Explorer(model, runs=runs)
     if isinstance(data, Tensor):
         if data.ndim!=4 or not len(data): raise ValueError(f'data is images N x C x H x W, not {" x ".join(map(str, data.shape))}')
@@ -344,6 +347,5 @@ def explore(
     dl = split_dl(data, 'test')
     with forked_rng(model):
         torch.manual_seed(0)
-        x = torch.cat([x for x,_ in dl.new(get_idxs=lambda: list(range(min(n, dl.n))))])
-    images = getattr(data, 'images', None)
-    return Explorer(model, x, getattr(images, 'test_labels', None), data.vocab, dl.decode_images, runs)
+        x = torch.cat([*_batches(dl.new(get_idxs=lambda: list(range(min(n, dl.n)))))])
+    return Explorer(model, x, *_labels(data, 'test'), partial(_viewed, data), runs)

@@ -15,9 +15,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 from torchvision.utils import make_grid
+from ..data.blocks import *
 from ..models.latents import *
 from ..models.vae import *
 from .evaluate import *
+from .evaluate import _batches
 
 # %% ../../nbs/analyse/01_plots.ipynb #98597b6a
 class NotebookFigure(Figure):
@@ -63,7 +65,7 @@ def _sheet_size(image_shape, nrows, ncols):
     "Width and height of a sheet of images, in inches"
     h,w = (n*(side+1)+1 for n,side in zip((nrows, ncols), image_shape[1:]))
     scale = max(1, math.ceil(56/image_shape[2]))
-    scale = min(scale, 1000/w)/80
+    scale = min(scale, 950/w)/80
     return scale*w,scale*h
 
 def _sheet(ax, x, ncols, title=None):
@@ -75,7 +77,7 @@ def _sheets(image_shape, grid, n=1, beside=(), margin=.1):
     "A figure for `n` sheets of `grid` (rows, columns) images, one below the other, and for other plots of widths `beside`"
     w,h = _sheet_size(image_shape, *grid)
     widths = max(w+margin, 3.5),*beside
-    return _subplots(n, len(widths), figsize=(sum(widths), n*(h+.45)), width_ratios=widths, squeeze=False)
+    return _subplots(n, len(widths), figsize=(sum(widths)+len(beside), n*(h+.45)+.5*len(beside)), width_ratios=widths, squeeze=False)
 
 # %% ../../nbs/analyse/01_plots.ipynb #ca912e60
 def _class_colors(n):
@@ -94,7 +96,13 @@ def _model(o):
 def _decoded(model, z, owner):
     "Images that latents `z` stand for, to look at: B x C x H x W in [0, 1]"
     x = model.likelihood.mean(model.decode(z.to(next(model.parameters()).device)))
-    return owner.dls.train.decode_images(x) if isinstance(owner, Learner) else x.clamp(0, 1).cpu()
+    return _viewed(owner.dls, x) if isinstance(owner, Learner) else x.clamp(0, 1).cpu()
+
+def _viewed(dls, x):
+    "Images as the network sees or makes them, to look at: in [0, 1] on the CPU"
+    if isinstance(dls.train, ImageDL): return dls.train.decode_images(x)
+    x = dls.train.decode((x.detach(), x.detach()))[0].as_subclass(Tensor)          # fastai's own give grey levels to 255
+    return (x if x.is_floating_point() else x/255).clamp(0, 1)
 
 # %% ../../nbs/analyse/01_plots.ipynb #120bee0d
 @patch
@@ -105,9 +113,9 @@ def plot_reconstructions(self:Learner,
     "Originals above their reconstructions, for training and test images"
     fig,axs = _sheets(self.model.image_shape, (2, n), 2)
     for ax,split in zip(axs[:,0], ('train', 'test')):
-        x = next(iter(split_dl(self.dls, split)))[0][:n]
+        x = next(_batches(split_dl(self.dls, split)))[:n]
         r = self.model.reconstruct(x)
-        _sheet(ax, torch.cat([self.dls.train.decode_images(o) for o in (x, r)]), len(x),
+        _sheet(ax, torch.cat([_viewed(self.dls, o) for o in (x, r)]), len(x),
                f'{split}: originals, reconstructions below (MSE of these {len(x)}: {(x-r).square().mean():.4f})')
     return _finish(fig, save)
 
@@ -130,7 +138,7 @@ def plot_samples(self:Learner|VAE,
 def _plot_hist(ax, x, owner):
     ax.hist(x.flatten(), 50, range=(0, 1), density=True, alpha=.6, label=f'{len(x)} samples')
     if isinstance(owner, Learner):
-        d = owner.dls.train.decode_images(next(iter(split_dl(owner.dls, 'test')))[0])
+        d = _viewed(owner.dls, next(_batches(split_dl(owner.dls, 'test'))))
         ax.hist(d.flatten(), 50, range=(0, 1), density=True, histtype='step', color='k', label=f'{len(d)} test images')
     ax.set(xlabel='pixel value', ylabel='density', yscale='log', title='Pixel values'); ax.legend()
 

@@ -6,7 +6,7 @@
 __all__ = ['WatchCallback', 'watch', 'GifCallback']
 
 # %% ../../nbs/analyse/08_watch.ipynb #027ae986
-import time, torch
+import math, time, torch
 from io import BytesIO
 from pathlib import Path
 from fastcore.basics import patch
@@ -21,7 +21,7 @@ from ..models.vae import *
 from ..train.callbacks import *
 from ..train.callbacks import _beta, _is_fit, _kl_names
 from ..train.checkpoints import _write
-from .plots import _decoded, _model, _sheet
+from .plots import _decoded, _model, _sheet, _sheet_size
 
 # %% ../../nbs/analyse/08_watch.ipynb #256ac59b
 def _fixed_samples(learn, n, seed):
@@ -77,23 +77,25 @@ def _kl_label(name): return name.replace('kl', 'KL', 1).replace('_', ' ')
 
 @patch
 def text(self:WatchCallback) -> str:
-    "The last point in words"
+    "The last point, of one batch, in words"
     epoch,loss,nll,kls,beta = self.points[-1]
     kl = ', '.join(f'{_kl_label(k)} {v:.2f}' for k,v in kls.items())
-    return f'epoch {epoch:.3g} of {self.n_epoch}: loss {loss:.2f}, nll {nll:.2f}, {kl}, beta {beta:.2f}'
+    return f'epoch {epoch:.3g} of {self.n_epoch}, last batch: loss {loss:.2f}, nll {nll:.2f}, {kl}, beta {beta:.2f}'
 
 @patch
 def figure(self:WatchCallback) -> Figure:
     "Curves so far, and samples"
-    fig = Figure((9, 3.1), dpi=80, layout='constrained')
-    (a,b,c),(t,loss,nll,kls,beta) = fig.subplots(1, 3),zip(*self.points)
+    side = round(self.n**.5)
+    w,h = _sheet_size(_model(self.learn).image_shape, math.ceil(self.n/side), side)
+    fig,(t,loss,nll,kls,beta) = Figure((8+w, max(3.1, h+1)), dpi=80, layout='constrained'),zip(*self.points)
+    a,b,c = fig.subplots(1, 3, width_ratios=(3, 3, w+.2))
     for y,name in ((loss, 'loss'), (nll, '-log p(x|z)')): a.plot(t, y, label=name)
     for k in kls[0]: b.plot(t, [o[k] for o in kls], label=_kl_label(k))
     twin = b.twinx()
     twin.plot(t, beta, '--', c='.6'); twin.set(ylabel='beta (dashed)', ylim=(0, None))
-    for ax in (a, b): ax.set(xlabel='epoch', ylabel='nats per image'); ax.legend(fontsize=8)
+    for ax in (a, b): ax.set(xlabel='epoch', ylabel='nats per image', title='Single batches'); ax.legend(fontsize=8)
     x = _fixed_samples(self.learn, self.n, self.seed)
-    _sheet(c, x, round(self.n**.5), f'Samples, epoch {t[-1]:.3g} of {self.n_epoch}')
+    _sheet(c, x, side, f'Samples, epoch {t[-1]:.3g} of {self.n_epoch}')
     return fig
 
 @patch
@@ -120,7 +122,7 @@ def watch(
 # %% ../../nbs/analyse/08_watch.ipynb #2b68273b
 class GifCallback(_WhileTraining):
     "A film of what a VAE draws while it learns"
-    not_kept = 'fps','show'
+    not_kept = 'path','fps','show'
     def __init__(self,
         path:str|Path='training.gif', # File to write
         n:int=36, # Samples in a frame
@@ -174,9 +176,10 @@ def save(self:GifCallback,
     return path
 
 @patch
-def _drawn(self:GifCallback, epoch, x, height=220):
+def _drawn(self:GifCallback, epoch, x):
     "A frame, enlarged, with the epoch below"
-    scale = max(1, round(height/x.shape[1]))
+    image = x.shape[2]//round(self.n**.5)-1                                        # its width, without the line beside it
+    scale = max(1, min(math.ceil(56/image), 950//x.shape[2]))
     x = Image.fromarray(x.repeat_interleave(scale, 1).repeat_interleave(scale, 2).permute(1,2,0).numpy())
     res = Image.new('RGB', (x.width, x.height+16), 'white')
     res.paste(x)

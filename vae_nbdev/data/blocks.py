@@ -8,7 +8,7 @@ __all__ = ['PairWithSelf', 'block_order', 'ImageDL', 'ImagesBlock', 'image_dls',
 # %% ../../nbs/data/03_blocks.ipynb #93c2926a
 import difflib, inspect, math, numpy as np, os, pickle, random, torch
 from collections import Counter
-from types import FunctionType, MethodType
+from types import MethodType
 from plum import NotFoundLookupError
 from torch import Tensor, nn
 from fastcore.all import L, instantiate, merge, delegates, listify, patch
@@ -119,9 +119,23 @@ def show_batch(self:ImageDL,
     show_images(x.expand(-1, 3, -1, -1), nrows=nrows or math.ceil(len(x)**.5), **kwargs)
 
 @patch
-def show_results(self:ImageDL, *args, **kwargs):
+def show_results(self:ImageDL,
+    b, # Batch
+    out:Tensor, # What the model makes of it: B x C x H x W
+    max_n:int=9, # Images at most
+    show:bool=True, # Show them? Else they are returned as fastai's `TensorBoardCallback` wants them: (x, y, samples, outs)
+    **kwargs
+):
+    "Show up to `max_n` images of a batch, and below them what the model made of them"
+    x,r = (TensorImage(self.decode_images(o[:max_n]).expand(-1, 3, -1, -1)) for o in (b[0], out))
+    if show: show_images([*x, *r], nrows=2, **kwargs)
+    else: return x,x,L(zip(x, x)),L((o,) for o in r)
+
+@patch(as_prop=True)
+def items(self:ImageDL):
     "Not for this loader: says what to call instead"
-    raise NotImplementedError('Originals beside reconstructions: learn.plot_reconstructions()')
+    raise NotImplementedError("Images one by one are in `dl.images`, and the worst of a split `split_images(dls, 'valid')[losses.topk(9).indices]`, "
+                              'for losses = learn.get_preds(with_loss=True)[2]')
 
 # %% ../../nbs/data/03_blocks.ipynb #d1a3c001
 def _takes(tfm, x):
@@ -133,13 +147,16 @@ def _takes(tfm, x):
     return True
 
 def _random_states():
-    return random.getstate(),np.random.get_state(),torch.get_rng_state(),torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return random.getstate(),np.random.get_state(),torch.get_rng_state(),gpus
 
 def _set_random_states(s):
     random.setstate(s[0]); np.random.set_state(s[1]); torch.set_rng_state(s[2])
     if s[3]: torch.cuda.set_rng_state_all(s[3])
 
-def _state_bytes(): return pickle.dumps([np.asarray(o) if isinstance(o, Tensor) else o for s in _random_states() for o in (s if isinstance(s, list) else [s])])
+def _state_bytes():
+    python,numpy,cpu,gpus = _random_states()
+    return pickle.dumps((python, numpy, [o.numpy() for o in (cpu, *gpus)]))
 
 def _name(f): return getattr(f, '__name__', type(f).__name__)
 
@@ -149,7 +166,8 @@ class _Others(Transform):
     order,parameters = 27,('modules',)
     def __init__(self, tfms):
         super().__init__()
-        self.tfms,self.modules = sorted(tfms, key=lambda o: getattr(o, 'order', 0)),nn.ModuleList(o for o in tfms if isinstance(o, nn.Module))
+        self.tfms = sorted(tfms, key=lambda o: getattr(o, 'order', 0))
+        self.modules = nn.ModuleList(o for o in tfms if isinstance(o, nn.Module))
 
     def setups(self, dl):
         "Try each on a few images: is it random, and does it give images again?"
@@ -165,12 +183,14 @@ class _Others(Transform):
     def _try(self, f, x):
         "What `f` makes of a batch, and whether it drew random numbers"
         before = _state_bytes()
+        by = lambda o: ' x '.join(map(str, o.shape))
         try: y = self._apply(f, x, 0)
-        except Exception as e: raise ValueError(f'{_name(f)} in batch_tfms fails on a batch of images, B x C x H x W in [0, 1]: {e}') from e
+        except Exception as e:
+            raise ValueError(f'{_name(f)} in batch_tfms fails on a batch of images, B x C x H x W in [0, 1]: {e}') from e
         if not (isinstance(y, Tensor) and y.shape==x.shape and y.is_floating_point()):
-            found = f'{y.dtype}, {" x ".join(map(str, y.shape))}' if isinstance(y, Tensor) else f'a {type(y).__name__}'
-            raise ValueError(f'{_name(f)} in batch_tfms makes {found} of a batch of floats, {" x ".join(map(str, x.shape))}; it must keep '
-                             'shape and type: make images of another size before they are handed in')
+            found = f'{y.dtype}, {by(y)}' if isinstance(y, Tensor) else f'a {type(y).__name__}'
+            raise ValueError(f'{_name(f)} in batch_tfms makes {found} of a batch of floats, {by(x)}; it must keep shape and type: '
+                             'make images of another size before they are handed in')
         return y,_state_bytes()!=before
 
     @torch.no_grad()
@@ -193,14 +213,18 @@ class _Others(Transform):
 # %% ../../nbs/data/03_blocks.ipynb #8e0b4db7
 def _sorted_out(batch_tfms):
     "Transforms of plain tensors, and one that holds all others"
-    tfms,plain = [instantiate(o) for f in listify(batch_tfms) for o in (f.fs if isinstance(f, Pipeline) else [f])],torch.zeros(1, 1, 8, 8)
+    tfms = [instantiate(o) for f in listify(batch_tfms) for o in (f.fs if isinstance(f, Pipeline) else [f])]
+    plain = torch.zeros(1, 1, 8, 8)
     own = [o for o in tfms if isinstance(o, Transform) and _takes(o, plain)]
     others = [o for o in tfms if not any(o is p for p in own)]
     for o in others:
-        if not callable(o): raise TypeError(f'batch_tfms has a {type(o).__name__}: expected transforms, modules or functions of a batch')
-        if isinstance(o, IntToFloatTensor): raise ValueError('batch_tfms has an IntToFloatTensor, but images are in [0, 1] already: leave it out')
+        if not callable(o):
+            raise TypeError(f'batch_tfms has a {type(o).__name__}: expected transforms, modules or functions of a batch')
+        if isinstance(o, IntToFloatTensor):
+            raise ValueError('batch_tfms has an IntToFloatTensor, but images are in [0, 1] already: leave it out')
         if isinstance(o, Transform) and not _takes(o, TensorImage(plain)):
-            raise TypeError(f'{_name(o)} in batch_tfms is for single items and would pass batches over: make images of it before they are handed in')
+            raise TypeError(f'{_name(o)} in batch_tfms is for single items and would pass batches over: apply it before images are '
+                            'handed in')
     return [*own, *L(_Others(others) if others else None)]
 
 def ImagesBlock(
@@ -209,7 +233,9 @@ def ImagesBlock(
     "Images in memory, N x C x H x W, for a `DataBlock`"
     tfms = [ScaleImages(), *_sorted_out(batch_tfms), PairWithSelf()]
     twice = [k.__name__ for k,n in Counter(type(o) for o in tfms).items() if n>1]
-    if twice: raise ValueError(f'There are two batch transforms of the class {", ".join(twice)}, of which fastai keeps only the last: join them in one function')
+    if twice:
+        raise ValueError(f'There are two batch transforms of the class {", ".join(twice)}, of which fastai keeps only the last: '
+                         'join them in one function')
     return TransformBlock(batch_tfms=tfms, dl_type=ImageDL)
 
 # %% ../../nbs/data/03_blocks.ipynb #611450c3

@@ -438,7 +438,8 @@ def _channels_of_rows(arrays, name):
     res,other = sorted(rough, key=rough.get)
     order,how = dict(last='H x W x C', first='C x H x W'),'To decide it yourself, hand in an array N x H x W x C'
     if rough[res]>.8*rough[other]:
-        raise DatasetError(f'{name} has rows of colour images, in the order H x W x C or C x H x W: neighbouring pixels do not tell which. {how}')
+        raise DatasetError(f'{name} has rows of colour images, in the order H x W x C or C x H x W: neighbouring pixels do not tell '
+                           f'which. {how}')
     warnings.warn(f'{name}: rows of {3*rows[0][1]**2:,} numbers are taken in the order {order[res]}, in which neighbouring pixels are '
                   f'more alike than in {order[other]}. {how}', stacklevel=2)
     return res
@@ -510,10 +511,12 @@ def _vocab(v, at):
 
 # %% ../../nbs/data/00_pickles.ipynb #d1a0c008
 _keys = [f'{s}_{what}' for s in _splits for what in ('images','labels')] + ['vocab']
-_split_words = dict(train='train', training='train', test='test', testing='test', valid='valid', val='valid', validation='valid', dev='valid')
-_what_words  = dict.fromkeys(('images','image','imgs','img','x'), 'images') | dict.fromkeys(('labels','label','y','targets','target'), 'labels')
-_spelled = {k: k for k in _keys} | {f'{x}_{s}': f'{s}_{what}' for s in _splits for x,what in (('x','images'),('y','labels'))} | dict(
-    label_names='vocab', class_names='vocab', vocabulary='vocab')
+_split_words = dict(train='train', training='train', test='test', testing='test',
+                    valid='valid', val='valid', validation='valid', dev='valid')
+_what_words  = (dict.fromkeys(('images','image','imgs','img','x'), 'images')
+                | dict.fromkeys(('labels','label','y','targets','target'), 'labels'))
+_spelled = ({k: k for k in _keys} | dict(label_names='vocab', class_names='vocab', vocabulary='vocab')
+            | {f'{x}_{s}': f'{s}_{what}' for s in _splits for x,what in (('x','images'),('y','labels'))})
 
 def _words(k): return re.findall('[a-z0-9]+', re.sub('([a-z])([A-Z])', r'\1_\2', k[:100]).lower())
 
@@ -546,8 +549,8 @@ def _found_keys(data, name):
                                'train_labels, test_labels, valid_images, valid_labels, vocab')
     for k in names:
         if _key(k) is None and _near(k) not in (None, *found):
-            raise DatasetError(f'{_at(name,k)} is nearly `{_near(k)}`, which is not there; expected that very name, or no such key '
-                               'where something else is meant')
+            raise DatasetError(f'{_at(name,k)} is nearly `{_near(k)}`, which is not there; expected that very name, '
+                               'or no such key where something else is meant')
     return {o: k for o,k in found.items() if data[k] is not None}
 
 # %% ../../nbs/data/00_pickles.ipynb #d1a0c019

@@ -352,10 +352,12 @@ def split_kl(
     prior:Prior, # Of independent latents
     n:int, # Images in the data set
 ) -> Tensor: # B x 3 in nats
-    "Index-code information, total correlation and KL of single latents for a batch, each an estimate for every image"
-    each = q.log_prob(z[:,None])                                                       # B x B x d: log q(z_i | x_j)
-    log_q = each.sum(-1).logsumexp(1) - math.log(n*len(z))
-    singles = (each.logsumexp(1) - math.log(n*len(z))).sum(-1)
+    "Index-code information, total correlation and KL of single latents for a batch, each an estimate for every image (Chen et al. 2018, appendix C.2)"
+    each,b = q.log_prob(z[:,None]),len(z)                                              # B x B x d: log q(z_i | x_j)
+    own = torch.eye(b, dtype=torch.bool, device=z.device)
+    weights = torch.where(own, 1/n, (n-1)/(n*max(b-1, 1))).log() if b>1 else each.new_zeros(1, 1)     # an image stands for itself, the others for the rest of the set
+    log_q = (each.sum(-1)+weights).logsumexp(1)
+    singles = (each+weights[...,None]).logsumexp(1).sum(-1)
     return torch.stack([q.log_prob(z).sum(-1)-log_q, log_q-singles, singles-prior.log_prob(z)], 1)
 
 # %% ../../nbs/models/00_latents.ipynb #8116a170

@@ -57,8 +57,16 @@ def _checked_dim(d):
     return d
 
 # %% ../../nbs/models/03_vae.ipynb #e13106b8
+class _OfInit:
+    "The signature of a class: that of its `__init__`, though `__new__` takes anything"
+    def __get__(self, obj, cls):
+        if obj is not None: raise AttributeError('An instance has none')
+        sig = inspect.signature(cls.__init__)
+        return sig.replace(parameters=list(sig.parameters.values())[1:])
+
 class AutoEncoder(nn.Module):
     "A code of `latent_dim` numbers between `_encoder` and `_decoder`, which a subclass defines"
+    __signature__ = _OfInit()
     def __new__(cls, *args, **kwargs):
         self = super().__new__(cls)
         self.arguments = _named([c.__init__ for c in cls.__mro__ if '__init__' in vars(c)], args, kwargs)   # for checkpoints
@@ -187,8 +195,7 @@ class VAE(AutoEncoder):
         "The posterior q(z|x) of images B x C x H x W, a distribution over B x latent_dim"
         return super().encode(x)
 
-    draws,sampled_kl = 1,False # Draws of z for each image, and is the KL their log q(z|x) - log p(z) even where there is a closed form? See `VAE.drawing`
-    split_kl = 0 # Images in the data set, to have `forward` give the KL in its three parts, B x 3 (see `split_kl`)
+    draws,sampled_kl,split_kl = 1,False,0 # What `forward` gives outside of a context that asks for something else: see `VAE.drawing`
 
     def forward(self, x:Tensor) -> tuple: # (params: k*B x P x H x W, kl: k*B x 1 in nats), k draws for each image, the first of all images first
         q = self.encode(x)
@@ -284,11 +291,12 @@ def log_weights(self:VAE,
 @contextmanager
 def drawing(self:VAE,
     draws:int=1, # Of z for each image
-    sampled_kl:bool=False, # Is the KL that of the draws, even where there is a closed form?
+    sampled_kl:bool=False, # Is the KL log q(z|x) - log p(z) of the draws, even where there is a closed form?
+    split_kl:int=0, # Images in the data set, to have the KL in its three parts, B x 3 (see `split_kl`)
 ):
-    "A context in which `forward` draws `draws` times"
+    "A context in which `forward` gives what an objective asks for; the model is as before afterwards"
     before = self.draws,self.sampled_kl,self.split_kl
-    self.draws,self.sampled_kl,self.split_kl = draws,sampled_kl,0
+    self.draws,self.sampled_kl,self.split_kl = draws,sampled_kl,split_kl
     try: yield self
     finally: self.draws,self.sampled_kl,self.split_kl = before
 

@@ -34,6 +34,8 @@ def _write(path, data):
         try: os.fsync(folder)
         finally: os.close(folder)
 
+def _frozen(model): return [k for k,p in model.named_parameters() if not p.requires_grad]
+
 def _model_recipe(model):
     "Class, arguments and likelihood of a model"
     cls,lik = type(model),model.likelihood
@@ -54,10 +56,10 @@ def save_vae(
     learn:Learner|AutoEncoder, # What to save
     path:str|Path, # Folder, made where it is not there; other files in it are left alone
 ) -> Path:
-    "Weights and recipe of a model, as `path`/weights.safetensors and `path`/vae.json"
+    "Weights, with their precision and which of them are frozen, and recipe of a model, as `path`/weights.safetensors and `path`/vae.json"
     path,model = Path(path).expanduser(),getattr(learn, 'model', learn)
     if not isinstance(model, AutoEncoder): raise TypeError(f'save_vae wants a learner or a model of vae_nbdev, not {type(model).__name__}')
-    recipe = dict(format=1, **_model_recipe(model),
+    recipe = dict(format=1, **_model_recipe(model), frozen=_frozen(model),
                   versions=dict(torch=torch.__version__, torchvision=torchvision.__version__, fastai=fastai.__version__))
     if isinstance(learn, Learner): recipe |= dict(data=getattr(learn.dls, 'recipe', None), beta=learn.loss_func.beta, free_bits=learn.loss_func.free_bits, precision=getattr(learn, 'precision', 'fp32'))
     try: json.dumps(recipe)
@@ -92,7 +94,7 @@ def _read_recipe(path):
     try: recipe = json.loads(_content(path, _recipe, 2**20), parse_constant=_constant)
     except CheckpointError: raise
     except (ValueError, RecursionError) as e: raise CheckpointError(f'{f} is no recipe of a model: {e}') from None
-    form = dict(model=str, arguments=dict, likelihood=dict, sha256=str, prior=(dict,type(None)), data=(dict,type(None)))
+    form = dict(model=str, arguments=dict, likelihood=dict, sha256=str, prior=(dict,type(None)), data=(dict,type(None)), frozen=(list,type(None)))
     if not isinstance(recipe, dict) or recipe.get('format')!=1 or not all(isinstance(recipe.get(k), t) for k,t in form.items()):
         raise CheckpointError(f'{f} is not in the format of save_vae')
     if _count([recipe[k] for k in ('arguments', 'likelihood')])>1000: raise CheckpointError(f'{f} has arguments of more than 1,000 parts')
@@ -177,7 +179,11 @@ def load_vae(
     try:
         _check_outline(cls, recipe, weights, max_bytes)
         model = _build(cls, recipe)
+        for k,v in model.state_dict(keep_vars=True).items():
+            if v.is_floating_point() and k in weights: v.data = v.data.to(weights[k].dtype)
         model.load_state_dict(weights)
+        if recipe.get('frozen') is not None:                       # else it was saved before this was kept
+            for k,p in model.named_parameters(): p.requires_grad_(k not in recipe['frozen'])
     except CheckpointError: raise
     except Exception as e: raise CheckpointError(f'{recipe["model"]} is not the class it was when {path} was saved: {str(e)[:500]}') from e
     odd = [k for k,v in model.state_dict().items() if not v.isfinite().all()]

@@ -6,7 +6,7 @@
 __all__ = ['fused_adam', 'has_bfloat16', 'DeviceRecorder', 'DeviceProgress', 'VAELearner', 'vae_learner']
 
 # %% ../../nbs/train/02_learner.ipynb #c1c70449
-import logging, warnings, torch
+import logging, warnings, numpy as np, torch
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from fastcore.all import L, delegates, listify, patch
@@ -52,6 +52,10 @@ def has_bfloat16(
 class DeviceRecorder(Recorder):
     "fastai's `Recorder`, with the losses of training left on their device until the epoch ends"
     name = 'recorder'
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.loss = ImageLoss()                                                # of validation, over all processes
+
     def before_fit(self):
         super().before_fit()
         self.n_here = 0                                                        # losses that are on the CPU
@@ -90,6 +94,13 @@ class DeviceProgress(ProgressCallback):
     def after_batch(self): self.pbar.update(self.iter+1)
 
 # %% ../../nbs/train/02_learner.ipynb #1386cf9a
+def _watch_rightly(cb):
+    "fastai takes what grows to be better, unless its name holds 'loss' or 'error'"
+    if cb.comp is not np.greater: return                                       # said by the user
+    if cb.monitor=='nll': cb.comp,cb.min_delta = np.less,-cb.min_delta
+    elif cb.monitor in ('beta', 'kl', 'mi', 'tc', 'dim') or cb.monitor.startswith('kl_'):
+        raise ValueError(f"More of {cb.monitor} is neither better nor worse: let {type(cb).__name__} watch 'elbo' or 'nll', or give comp=np.less")
+
 class VAELearner(Learner):
     "A `Learner` whose networks run in `precision`, and that calls at each event only the callbacks that have something to do there"
     precision = 'fp32'                                                         # or 'bf16'
@@ -100,6 +111,7 @@ class VAELearner(Learner):
     @delegates(Learner.__init__)
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
+        self.born,self.frozen = list(self.model.parameters()),[]              # weights that were there, and those that the optimiser left out
         for old,new in ((Recorder, DeviceRecorder), (ProgressCallback, DeviceProgress)):
             if any(type(cb) is old for cb in self.cbs): self.remove_cb(old); self.add_cb(new())
 
@@ -113,15 +125,29 @@ class VAELearner(Learner):
         try: return super().__exit__(*args)
         finally: self.only_validates = False
 
-    def add_cb(self, cb): self._called = None; return super().add_cb(cb)
+    def add_cb(self, cb):
+        self._called = None
+        if isinstance(cb, tracker.TrackerCallback): _watch_rightly(cb)
+        return super().add_cb(cb)
+
     def remove_cb(self, cb): self._called = None; return super().remove_cb(cb)
 
     def _set_device(self, b):
         device = next(self.model.parameters()).device
         return b if all(isinstance(o, Tensor) and o.device==device for o in b) else to_device(b, device)
 
+    def _split(self, b):
+        super()._split(b)
+        if not (len(self.yb)==1 and self.yb[0].shape==self.xb[0].shape): self.yb = self.xb[:1]      # labels, or nothing: the target is the image
+
+    def _asked(self):
+        "A context in which the model gives what the loss asks for"
+        model,loss = getattr(self.model, 'module', self.model),self.loss_func
+        if not isinstance(model, VAE): return nullcontext()
+        return model.drawing(getattr(loss, 'draws', 1), getattr(loss, 'sampled_kl', False), getattr(vars(self).get('dl'), 'n', len(self.xb[0])) if getattr(loss, 'parts', ()) else 0)
+
     def _do_one_batch(self):
-        with torch.autocast(self.xb[0].device.type, torch.bfloat16) if self.precision=='bf16' else nullcontext():
+        with self._asked(), torch.autocast(self.xb[0].device.type, torch.bfloat16) if self.precision=='bf16' else nullcontext():
             self.pred = self.model(*self.xb)
         self('after_pred')
         if len(self.yb):
@@ -149,15 +175,26 @@ def _listeners(self:VAELearner, name):
     return self._called[name]
 
 # %% ../../nbs/train/02_learner.ipynb #08336d31
+def _ids(params): return {id(p) for p in params}
+
 def _check_known(learn):
-    "Complain where the model has parts that came after loss and optimiser"
+    "Complain where the model has parts that came after loss and optimiser, or weights that were frozen when the optimiser was made and are not now"
     model,lik = getattr(learn.model, 'module', learn.model),getattr(learn.loss_func, 'likelihood', None)
     if lik is None or not isinstance(model, AutoEncoder): return
-    known = {id(p) for ps in learn.opt.param_lists for p in ps} if learn.opt else None
-    parts = [o for o in (model.likelihood, model.head, getattr(model, 'prior', None)) if o is not None]
-    if lik is not model.likelihood or known and not all(id(p) in known for o in parts for p in o.parameters()):
-        raise ValueError('The likelihood or the prior of the model was changed after its learner was made, so that loss and '
+    born,frozen = _ids(learn.born),_ids(learn.frozen)
+    if lik is not model.likelihood or any(id(p) not in born for p in model.parameters()):
+        raise ValueError('The likelihood, the prior or another part of the model was changed after its learner was made, so that loss and '
                          'optimiser do not know it: make another with `vae_learner(dls, model)`')
+    thawed = [k for k,p in model.named_parameters() if p.requires_grad and id(p) in frozen]
+    if thawed:
+        raise ValueError(f'{len(thawed)} weights, {thawed[0]} first, were frozen when the optimiser was made, which would not train them now: '
+                         'call `learn.create_opt()` for another')
+
+@patch
+def create_opt(self:VAELearner):
+    "The optimiser, of the weights that are not frozen"
+    Learner.create_opt(self)
+    self.frozen = [p for p in self.model.parameters() if not p.requires_grad]
 
 @patch
 def _do_epoch_validate(self:VAELearner, *args, **kwargs):
@@ -182,11 +219,25 @@ def all_batches(self:VAELearner):
     if self.training and self.skip: self.skip(batches)
     for i,b in batches: self.one_batch(i, b)
 
+# %% ../../nbs/train/02_learner.ipynb #49c1697e
+def _instead(name, words):
+    "A method of the learner that only says `words`"
+    def method(self:VAELearner, *args, **kwargs): raise NotImplementedError(words)
+    method.__name__,method.__doc__ = name,f'Not for a VAE: {words}'
+    setattr(VAELearner, name, method)
+
+_instead('predict', 'give a batch of images to the model: learn.model.reconstruct(x), or learn.model.encode(x) for its latents')
+_instead('tta',     'a bound on log p(x) is of an image as it is: evaluate(learn), with k= for more draws')
+_instead('export',  'a pickle runs what it holds: save_vae(learn, folder), and load_vae(folder) to have the model back')
+
 # %% ../../nbs/train/02_learner.ipynb #d0781596
-def _check_fit(dls, model, x):
+def _check_fit(model, x):
     "Complain where data, of which `x` is a batch, and model do not belong together"
-    if tuple(dls.image_shape)!=model.image_shape:
-        raise ValueError(f'The images are {dls.image_shape} and the model is for {model.image_shape}: make it with `dls.image_shape`')
+    if not (isinstance(x, Tensor) and x.ndim==4):
+        raise ValueError('The first part of a batch is images B x C x H x W: that of these loaders is ' + (f'of shape {tuple(x.shape)}' if isinstance(x, Tensor) else f'a {type(x).__name__}'))
+    if tuple(x.shape[1:])!=model.image_shape:
+        raise ValueError(f'The images are {tuple(x.shape[1:])} and the model is for {model.image_shape}: make it with `dls.image_shape`')
+    if not x.is_floating_point(): raise ValueError(f'Images for a model are floats in [0, 1], not {x.dtype}: divide by 255, as `image_dls` and fastai\'s `IntToFloatTensor` do')
     if len(x)==1 and any(isinstance(m, torch.nn.modules.batchnorm._BatchNorm) for m in model.modules()):
         raise ValueError('Batch norm has nothing to compare in a batch of one: choose a larger bs, or batch_norm=False')
     lik = model.likelihood
@@ -237,9 +288,11 @@ def vae_learner(
     if not isinstance(model, AutoEncoder): raise TypeError(f'vae_learner wants an `AutoEncoder` or a `VAE`, not {type(model).__name__}')
     if likelihood is not None or noise is not None:
         model.set_likelihood(likelihood if likelihood is not None else model.likelihood.recipe['likelihood'], noise)
-    if dls.device is not None: model.to(dls.device)
+    if not (isinstance(dls, DataLoaders) and all(hasattr(dl, 'one_batch') for dl in dls)):
+        raise TypeError('vae_learner wants fastai `DataLoaders`: `image_dls(...)` makes them of images, `DataLoaders.from_dsets(train, valid, bs=100)` of data sets of torch')
     x = dls.train.one_batch()[0]
-    _check_fit(dls, model, x)
+    _check_fit(model, x)
+    model.to(x.device)
     model.center(x)
     if compile: model.compile(mode=None if compile is True else compile)
     levels = len(getattr(model, 'latent_dims', (1,)))
@@ -257,16 +310,15 @@ def vae_learner(
 
 # %% ../../nbs/train/02_learner.ipynb #f325ed65
 def _objective(model, dls, beta, free_bits, free_bits_by, iwae, capacity, tc):
-    "The loss, with the model told what it has to give"
+    "The loss, which says what the model has to give"
     asked = [k for k,v in dict(iwae=iwae, capacity=capacity, tc=tc).items() if v is not None]
     if len(asked)>1: raise ValueError(f'{" and ".join(asked)} are different objectives: choose one')
     if asked and free_bits: raise ValueError(f'free_bits are for the ELBO, not for {asked[0]}: leave one of them out')
     if asked and not isinstance(model, VAE): raise ValueError(f'{asked[0]} is for a VAE, not for {type(model).__name__}')
-    if iwae is not None and not (isinstance(iwae, int) and iwae>=1): raise ValueError(f'iwae is a number of draws from 1, not {iwae!r}')
     if tc is not None and (len(model.latent_dims)>1 or not tc>=0 or not isinstance(beta, (int,float))):
         raise ValueError(f'tc is a weight, 0 or more, in a VAE of one level, with one beta, not {tc}')
-    if isinstance(model, VAE): model.draws,model.sampled_kl,model.split_kl = iwae or 1,iwae is not None,dls.train.n if tc is not None else 0
     if capacity is not None: return CapacityLoss(model.likelihood, capacity, beta if beta!=1 else 30.)
-    loss_func = (IWAELoss if iwae else ELBOLoss)(model.likelihood, beta if tc is None else (beta, tc, beta), free_bits, free_bits_by)
+    if iwae is not None: return IWAELoss(model.likelihood, iwae, beta)
+    loss_func = ELBOLoss(model.likelihood, beta if tc is None else (beta, tc, beta), free_bits, free_bits_by)
     if tc is not None: loss_func.parts = 'mi','tc','dim'
     return loss_func

@@ -14,6 +14,7 @@ from ..models.likelihoods import *
 # %% ../../nbs/train/00_losses.ipynb #d5751b33
 class ELBOLoss:
     "Negative ELBO: -log p(x|z) + beta KL, in nats per image, mean over the batch"
+    draws,sampled_kl = 1,False # What a learner asks the model for: see `VAE.drawing`
     def __init__(self,
         likelihood:Likelihood, # The model's own
         beta:float|tuple=1., # Weight of the KL; in a ladder also one for each level, bottom level first
@@ -35,6 +36,7 @@ class ELBOLoss:
         x:Tensor, # B x C x H x W
     ) -> Tensor: # One number, or B with `reduction='none'`
         params,kl = pred
+        self._check_target(params, x)
         k = len(kl)//len(x)
         nll = -self.likelihood.log_prob(params, x if k==1 else x.repeat(k, 1, 1, 1))     # k*B
         self.nll,self.kl_levels = nll.detach(),kl.detach()                    # k*B, k*B x L
@@ -42,6 +44,10 @@ class ELBOLoss:
         return loss.mean() if self.reduction=='mean' else loss
 
     def _over_draws(self, loss): return loss.mean(0)                          # k x B to B
+
+    def decodes(self, pred:tuple) -> Tensor: # B x C x H x W
+        "The images that a prediction stands for, which fastai asks a loss for"
+        return self.likelihood.mean(pred[0])
 
 # %% ../../nbs/train/00_losses.ipynb #271d6246
 def _checked_beta(beta):
@@ -56,6 +62,15 @@ def weight(self:ELBOLoss) -> float|tuple:
     if not isinstance(beta, tuple) and not isinstance(warmup, tuple): return beta*warmup
     n = len(beta if isinstance(beta, tuple) else warmup)
     return tuple(b*w for b,w in zip(*(o if isinstance(o, tuple) else (o,)*n for o in (beta, warmup)), strict=True))
+
+@patch
+def _check_target(self:ELBOLoss, params, x):
+    "A target of another shape would be broadcast over the images"
+    if x.ndim!=4 or x.shape[1]!=self.likelihood.image_shape[0] or x.shape[2:]!=params.shape[2:] or len(params)%len(x):
+        raise ValueError(f'The target of the loss is a batch of images, as many and as large as the model was given, not {_by(x.shape)} for parameters of '
+                         f'{_by(params.shape)}: a VAE learns from pairs (x, x). `image_dls` makes them, and `vae_learner` makes them of (image, label)')
+
+def _by(shape): return ' x '.join(map(str, shape))
 
 @patch
 def _cost(self:ELBOLoss, kl):
@@ -90,4 +105,14 @@ class CapacityLoss(ELBOLoss):
 # %% ../../nbs/train/00_losses.ipynb #4cd09d15
 class IWAELoss(ELBOLoss):
     "Negative importance-weighted bound on log p(x), in nats per image, mean over the batch"
+    sampled_kl = True
+    def __init__(self,
+        likelihood:Likelihood, # The model's own
+        draws:int=5, # Of z for each image
+        beta:float|tuple=1., # Weight of the KL
+    ):
+        if not (isinstance(draws, int) and draws>=1): raise ValueError(f'iwae is a number of draws from 1, not {draws!r}')
+        super().__init__(likelihood, beta)
+        self.draws = draws
+
     def _over_draws(self, loss): return math.log(len(loss)) - (-loss).logsumexp(0)

@@ -9,19 +9,20 @@ __all__ = ['Checkpoint']
 import hashlib, inspect, json, os, platform, random, re, signal, subprocess, sys, threading, warnings, fastai, numpy as np, torch, torchvision
 from datetime import datetime
 from pathlib import Path
-from fastcore.all import L, delegates, patch
+from types import ModuleType
+from fastcore.all import L, delegates, listify, patch
 from fastai.callback.core import Callback
 from fastai.callback.schedule import ParamScheduler
 from fastai.learner import Learner, Metric
-from fastai.torch_core import num_distrib, set_seed
+from fastai.torch_core import num_distrib, rank_distrib, set_seed
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_tensors
-from torch import Tensor
+from torch import Tensor, nn
 from .callbacks import *
 from .callbacks import _is_fit
 from .learner import *
 from .checkpoints import *
-from .checkpoints import _write
+from .checkpoints import _frozen, _write
 try: import fcntl
 except ImportError: fcntl = None                                               # Windows: two runs in one folder are not noticed there
 
@@ -30,6 +31,7 @@ def _pack(o, tensors):
     "Plain `o` as JSON has it, with its tensors appended to `tensors`"
     if o is None or isinstance(o, (bool,int,float,str)): return o
     if isinstance(o, np.generic): return o.item()
+    if isinstance(o, Path): return dict(path=str(o))
     if isinstance(o, L): o = list(o)
     if isinstance(o, dict): return dict(dict=[[_pack(k, tensors), _pack(v, tensors)] for k,v in o.items()])
     if isinstance(o, Tensor): tensors.append(o.detach().cpu().contiguous()); return {_place(o): len(tensors)-1}
@@ -44,7 +46,7 @@ def _place(o): return 'tensor' if o.device.type=='cpu' else 'on_device'
 def _packs(o):
     "Would `_pack` take it?"
     if isinstance(o, dict): return all(map(_packs, o)) and all(map(_packs, o.values()))
-    return all(map(_packs, o)) if isinstance(o, (list,tuple,L)) else o is None or isinstance(o, (bool,int,float,str,np.generic,Tensor))
+    return all(map(_packs, o)) if isinstance(o, (list,tuple,L)) else o is None or isinstance(o, (bool,int,float,str,np.generic,Path,Tensor))
 
 def _unpack(o, tensors, device='cpu'):
     "What `_pack` was given, with tensors of an accelerator on `device`"
@@ -52,6 +54,7 @@ def _unpack(o, tensors, device='cpu'):
     (kind,v), = o.items()
     if kind=='dict': return {_unpack(k, tensors): _unpack(x, tensors, device) for k,x in v}
     if kind in ('list', 'tuple'): return dict(list=list, tuple=tuple)[kind](_unpack(x, tensors, device) for x in v)
+    if kind=='path': return Path(v)
     t = tensors[v]
     return dict(tensor=lambda: t, on_device=lambda: t.to(device), floats=t.tolist, numbers=lambda: list(t.unbind()))[kind]()
 
@@ -103,11 +106,13 @@ def _set_random_state(learn, s):
     if s['loader'] is not None: learn.dls.train.rng.setstate(s['loader'])
 
 # %% ../../nbs/train/04_runs.ipynb #f1357a56
+def _not_kept(o): return 'learn', *listify(getattr(o, 'not_kept', None))
+
 def _plain(o):
     "What an object holds that a checkpoint can keep"
     res = {}
     for k,v in vars(o).items():
-        if k in ('learn', 'training', 'start_epoch', 'log', *getattr(o, 'not_kept', ())) or k[0]=='_': continue   # times of day, two of them
+        if k in ('training', 'start_epoch', 'log', *_not_kept(o)) or k[0]=='_': continue   # times of day, two of them
         if isinstance(v, Metric): res[k] = _plain(v)
         elif _packs(v): res[k] = v
     return res
@@ -125,6 +130,36 @@ def _by_name(cbs):
         while name in res: name += "'"
         res[name] = cb
     return res
+
+# %% ../../nbs/train/04_runs.ipynb #4cbac50c
+def _own(learn):
+    "What the learner has itself, by identity"
+    loss,opt = learn.loss_func,learn.opt
+    modules = [m for o in (learn.model, loss) if isinstance(o, nn.Module) for m in o.modules()]
+    return {id(o) for o in (*modules, loss, opt, getattr(opt, 'opt', None), getattr(learn, 'scaler', None))}
+
+def _with_state(cb, own):
+    "What `cb` holds that has a `state_dict`: modules, optimisers, schedulers"
+    return {k: v for k,v in vars(cb).items() if hasattr(type(v), 'load_state_dict') and id(v) not in own
+            and k not in _not_kept(cb) and _packs(v.state_dict())}
+
+# %% ../../nbs/train/04_runs.ipynb #0e50be01
+_libraries = 'fastai','fastcore','fastprogress','vae_nbdev'
+def _of_library(o): return (getattr(o if isinstance(o, type) else type(o), '__module__', None) or '').split('.')[0] in _libraries
+
+def _made_again(v, own):
+    "Does the same call make `v` again as it was?"
+    if isinstance(v, dict): return all(_packs(o) or _made_again(o, own) for o in v.values())
+    if isinstance(v, (list,tuple,L)): return all(_packs(o) or _made_again(o, own) for o in v)
+    if id(v) in own or isinstance(v, (Callback,Metric,type,ModuleType,torch.dtype,torch.device)) or _of_library(v): return True
+    name = getattr(v, '__name__', None)                                        # a function that can be found by it
+    return name is not None and getattr(sys.modules.get(getattr(v, '__module__', None)), name, None) is v
+
+def _lost(cb, own):
+    "Names of what `cb` holds that a checkpoint cannot keep"
+    if _of_library(cb): return []
+    kept = {*_not_kept(cb), *_with_state(cb, own)}
+    return [k for k,v in vars(cb).items() if k not in kept and k[0]!='_' and not _packs(v) and not _made_again(v, own)]
 
 # %% ../../nbs/train/04_runs.ipynb #17df0372
 def _checksum(x, most=2**30):
@@ -153,8 +188,8 @@ def _description(learn):
            else {k: v for k,v in vars(cb).items() if k in ('frac', 'by', 'n')}
            for name,cb in _by_name(learn.cbs).items() if isinstance(cb, (ParamScheduler,BetaWarmup))}
     opt,tfms = getattr(learn.opt, 'opt', learn.opt),getattr(getattr(dl, 'after_batch', None), 'fs', ())
-    res = dict(model=f'{type(model).__module__}.{type(model).__qualname__}', weights={k: list(v.shape) for k,v in model.state_dict().items()},
-               arguments=getattr(model, 'arguments', None), draws=getattr(model, 'draws', None),
+    res = dict(model=f'{type(model).__module__}.{type(model).__qualname__}', weights={k: list(v.shape) for k,v in model.state_dict().items()}, frozen=_frozen(model) or None,
+               arguments=getattr(model, 'arguments', None),
                likelihood={type(l).__name__: _plain(l) for l in (getattr(loss, 'likelihood', None),)},
                precision=getattr(learn, 'precision', 'fp32'), loss=dict(kind=type(loss).__name__, **plain(loss)),
                data=getattr(learn.dls, 'recipe', None),
@@ -193,7 +228,7 @@ class Checkpoint(Callback):
             raise ValueError(f'every is a number of steps from 1, not {every!r}')
         if not (isinstance(keep, int) and keep>=1): raise ValueError(f'keep is a number of checkpoints from 1, not {keep!r}')
         self.path,self.every,self.keep,self.state = Path(path).expanduser(),every,keep,None
-        self._lock,self._before,self._damaged = None,None,[]
+        self._lock,self._before,self._damaged,self._told = None,None,[],False
 
     @property
     def files(self) -> list:
@@ -242,7 +277,7 @@ def _begin(self:Checkpoint):
     except OSError as e: raise CheckpointError(f'{self.path} cannot be a folder of a run ({e.strerror}): give another one') from None
     try: fcntl and fcntl.flock(self._lock, fcntl.LOCK_EX|fcntl.LOCK_NB)
     except BlockingIOError: raise CheckpointError(f'{self.path} is in use by another run: wait for it, or give another folder') from None
-    self.state,self.asked = self._latest(),False
+    self.state,self.asked,self._told = self._latest(),False,False
     self._describe()
     for tmp in self._unfinished(): tmp.unlink()
     if threading.current_thread() is threading.main_thread(): self._before = signal.signal(signal.SIGINT, self._ask)
@@ -303,12 +338,15 @@ def _save(self:Checkpoint, epoch, batch):
     if not all(v.isfinite().all() for v in model.state_dict().values() if v.is_floating_point()):
         raise FloatingPointError(f'The weights are not finite, so they are not saved: {self.path} keeps the checkpoint '
                                  'before. A lower learning rate may help')
+    own,cbs = _own(learn),{k: cb for k,cb in _by_name(learn.cbs).items() if cb is not self}
+    self._tell(cbs, own)
     _write_state(file, dict(
         epoch=epoch, batch=batch, train_iter=self.train_iter, pct_train=self.pct_train, model=model.state_dict(),
         opt=learn.opt.state_dict(), random=_random_state(learn),
         grads={k: p.grad for k,p in model.named_parameters() if p.grad is not None and p.grad.any()},      # of steps that are still to come
         scaler=learn.scaler.state_dict() if getattr(learn, 'scaler', None) else None, metrics=[_plain(m) for m in learn.metrics],
-        order=self.order_state if batch else None, callbacks={k: _plain(cb) for k,cb in _by_name(learn.cbs).items() if cb is not self}))
+        order=self.order_state if batch else None, callbacks={k: _plain(cb) for k,cb in cbs.items()},
+        held={k: {name: o.state_dict() for name,o in _with_state(cb, own).items()} for k,cb in cbs.items()}, frozen=_frozen(model)))
     for f in {*self._damaged}-{file}: f.unlink(missing_ok=True)
     self._damaged = []
     for f in self.files[self.keep:]: f.unlink()
@@ -318,13 +356,24 @@ def _save(self:Checkpoint, epoch, batch):
               flush=True); raise KeyboardInterrupt
 
 @patch
+def _tell(self:Checkpoint, cbs, own):
+    "Say, once in a fit, what is not kept"
+    lost = [f'{k}.{name}' for k,cb in cbs.items() for name in _lost(cb, own)]
+    if lost and not self._told:
+        warnings.warn(f'A checkpoint cannot keep {", ".join(lost)}, so a run that goes on has it as the callback makes it anew. If it changes in '
+                      'training, hold it as numbers, tensors or a module; if not, list its name in the class as `not_kept`')
+    self._told = True
+
+@patch
 def _resume(self:Checkpoint):
     "Weights, optimiser and place of `self.state`"
     s,learn = self.state,self.learn
     try: _model(learn).load_state_dict(s['model']); learn.opt.load_state_dict(s['opt'])
     except (RuntimeError, KeyError, ValueError) as e:
         raise CheckpointError(f'The model or its optimiser is not what it was in {self.path}: {e}') from None
-    for k,p in _model(learn).named_parameters(): p.grad = s['grads'][k].clone() if k in s['grads'] else None
+    for k,p in _model(learn).named_parameters():
+        p.grad = s['grads'][k].clone() if k in s['grads'] else None
+        p.requires_grad_(k not in s['frozen'])
     if s['scaler']: learn.scaler.load_state_dict(s['scaler'])
     learn.first_epoch,self.order_state,self.whole = s['epoch'],s['order'],s['epoch']==learn.n_epoch
     self._restore(s)
@@ -338,6 +387,18 @@ def _restore(self:Checkpoint, s):
     for k,cb in _by_name(self.learn.cbs).items():
         if k in s['callbacks'] and cb is not self: _set_plain(cb, s['callbacks'][k])
     for m,state in zip(self.learn.metrics, s['metrics']): _set_plain(m, state)
+    for k,held in s['held'].items():
+        for name,state in held.items(): self._give_back(k, name, state)
+
+@patch
+def _give_back(self:Checkpoint, k, name, state):
+    "Load the `state` of what the callback called `k` held as `name`"
+    cb = _by_name(self.learn.cbs).get(k)
+    if not hasattr(o := vars(cb).get(name) if cb else None, 'load_state_dict'):
+        raise CheckpointError(f'The run in {self.path} has {k}.{name}, and this call does not: give it that callback, which has to make '
+                              f'{name} in __init__ or before_fit')
+    try: o.load_state_dict(state)
+    except (RuntimeError, KeyError, ValueError) as e: raise CheckpointError(f'{k}.{name} is not what it was in {self.path}: {e}') from None
 
 @patch
 def _skip(self:Checkpoint, batches, s):
@@ -352,6 +413,7 @@ def _run_cbs(learn, cbs, resume, seed):
     if seed is not None:
         set_seed(seed)
         if hasattr(learn.dls.train, 'rng'): learn.dls.train.rng.seed(seed)
+    if num_distrib()>1: set_seed(torch.randint(2**31, ()).item() + rank_distrib())       # what a process draws is its own
     return L(cbs) + (L() if resume is None else L(resume if isinstance(resume, Checkpoint) else Checkpoint(resume)))
 
 @patch
