@@ -122,3 +122,11 @@ def test_tables_are_shown_rounded(digits):
     net = feature_net(learn.dls, epochs=1)
     for t in (latent_correlations(learn), level_correlations(learn, 0, 0), decodability(learn, n=100), sample_quality(learn, net),
               disentanglement(learn, dict(label=digits.test_labels)), embed_latents(learn, n=30, perplexity=5, max_iter=250)): assert isinstance(t, Table)
+
+def test_other_images_meet_the_learners_transforms(digits):
+    learn = learner(digits, whiten=.1)
+    own,other = level_correlations(learn, 0, 0),level_correlations(learn, 0, 0, dls=digits.test_images)
+    assert np.allclose(own.values, other.values, atol=1e-4)
+    assert 'random contrast' in latent_correlations(learn, dls=digits.test_images) and len(embed_latents(learn, n=30, dls=digits.test_images, perplexity=5, max_iter=250))==30
+    for f in (latent_correlations, lambda l, dls: level_correlations(l, 0, 0, dls=dls), lambda l, dls: embed_latents(l, n=30, dls=dls, perplexity=5, max_iter=250)):
+        with pytest.warns(UserWarning, match='change their images otherwise'): f(learn, dls=image_dls(digits))

@@ -18,12 +18,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from torch.distributions import Normal
+from ..data.pickles import *
 from ..data.preprocess import *
 from ..models.vae import *
 from ..models.ladder import *
 from ..train.callbacks import *
 from .evaluate import *
-from .evaluate import _principal
+from .evaluate import _analysed, _batches, _principal
 from .plots import _class_colors, _finish, _level, _subplots
 
 # %% ../../nbs/analyse/02_levels.ipynb #25492a5c
@@ -31,11 +32,11 @@ def latent_correlations(
     learn:Learner, # From `vae_learner`, with a `VAE`
     split:str='test', # 'train', 'valid' or 'test'
     n:int=5000, # Images at most
-    dls:DataLoaders=None, # Other loaders than the learner's own
+    dls:DataLoaders|Images|Tensor=None, # Other images than the learner's own, as for `split_codes`
     seed:int=0, # Of the choice of images and of their contrasts
 ) -> Table: # A row a latent, by (level, latent); a column a label (NaN where no image has it), and 'random contrast'; the number of images in attrs['images']
     "Correlation of each latent with each label and with random contrast; 0 for a latent that never moves"
-    dls = learn.dls if dls is None else dls
+    dls = _analysed(learn, dls)
     codes,cols = split_codes(learn, split, n, dls, seed=seed),{}
     left_out = _left_out(dls, codes)
     if 'label' not in left_out:
@@ -64,7 +65,7 @@ def _seen(dls, r):
     tfms = [o for o in dl.after_batch.fs if not isinstance(o, RandomContrast)]
     with forked_rng(dls.train.device or 'cpu'):
         torch.manual_seed(0)
-        return next(iter(dl.new(after_batch=[*tfms, contrast])))[0]
+        return next(_batches(dl.new(after_batch=[*tfms, contrast])))
 
 def _left_out(dls, *codes, members=1):
     "Why 'label' or 'contrast' can't be read from images, name to sentence, said in a warning; an error where neither can"
@@ -91,14 +92,13 @@ def plot_latent_correlations(self:Learner,
     "Correlation of each latent with each label and with random contrast, a panel a level"
     c = latent_correlations(self, split, n, **kwargs)
     groups,chance = [g.droplevel(0) for _,g in c.groupby(level='level', sort=False)],3/c.attrs['images']**.5
-    looks,columns = _class_colors(c.shape[1]),math.ceil(c.shape[1]/16)
+    labels,columns = [k for k in c if k!='random contrast'],math.ceil(c.shape[1]/16)
+    looks = dict(zip(labels, _class_colors(len(labels))), **{'random contrast': dict(marker='x', color='k')})
     fig,axs = _subplots(1, len(groups), figsize=(2+columns+4*len(groups), 3.4), sharey=True, squeeze=False, width_ratios=[len(g)+6 for g in groups])
     for i,(g,ax) in enumerate(zip(groups, axs[0])):
         ax.axhspan(-chance, chance, color='.9'); ax.axhline(0, c='.7', lw=.8)
         for y in (-threshold, threshold): ax.axhline(y, c='k', lw=.8, ls='--')
-        for j,k in enumerate(g):
-            ax.plot(g.index, g[k], ls='', ms=5, label=k,
-                    **(dict(marker='x', color='k') if k=='random contrast' else looks[j]))
+        for k in g: ax.plot(g.index, g[k], ls='', ms=5, label=k, **looks[k])
         ax.set(xlabel=f'latent of z{i+1}', ylim=(-1,1),
                title=f'z{i+1}: {(g.abs()>threshold).any(axis=1).sum()} of {len(g)} beyond {threshold:g}')
         ax.xaxis.get_major_locator().set_params(integer=True)
@@ -112,7 +112,7 @@ def level_correlations(
     upper:int=1, # Another
     split:str='test', # 'train', 'valid' or 'test'
     n:int=5000, # Images at most
-    dls:DataLoaders=None, # Other loaders than the learner's own
+    dls:DataLoaders|Images|Tensor=None, # Other images than the learner's own, as for `split_codes`
 ) -> Table: # A row a latent of `lower`, a column a latent of `upper`
     "Correlation of the posterior means of two levels"
     for l in (lower, upper): _level(learn.model, l)
@@ -197,7 +197,7 @@ def embed_latents(
     method:str='tsne', # 'tsne' or 'umap'
     split:str='test', # 'train', 'valid' or 'test'
     n:int=2000, # Images at most
-    dls:DataLoaders=None, # Other loaders than the learner's own
+    dls:DataLoaders|Images|Tensor=None, # Other images than the learner's own, as for `split_codes`
     seed:int=0, # Of the choice of images and of the method
     **kwargs # For scikit-learn's `TSNE`, or for `umap.UMAP`
 ) -> Table: # A row an image and level, by (level, image): x, y, and label where there are labels

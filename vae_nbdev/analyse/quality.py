@@ -209,4 +209,6 @@ def sample_quality(
         (kid,sd),(precision,recall) = kernel_distance(target, f),precision_recall(target, f)
         rows[what] = dict(fid=frechet_distance(target, f), kid=kid, kid_sd=sd, precision=precision, recall=recall, images=n,
                           split=split, features=net.name)
-    return Table(rows.values(), index=pd.Index(rows, name=''))
+    res = Table(rows.values(), index=pd.Index(rows, name=''))
+    res.attrs['decimals'] = dict(precision=3, recall=3)                            # also in the row of samples
+    return res

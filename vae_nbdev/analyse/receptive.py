@@ -19,7 +19,8 @@ from ..models.vae import *
 from ..models.ladder import *
 from ..train.callbacks import *
 from .evaluate import *
-from .plots import _finish, _level, _model, _sheet, _subplots
+from .evaluate import _batches
+from .plots import _finish, _level, _model, _sheet, _sheet_size, _sheets
 
 # %% ../../nbs/analyse/03_receptive.ipynb #98cc2cb1
 def receptive_fields(
@@ -45,7 +46,7 @@ def _mean_image(dls):
     dl = split_dl(dls, 'train')
     with forked_rng(dls.train.device or 'cpu'):
         torch.manual_seed(0)                                                       # of pixels that are drawn anew
-        return (sum(x.cpu().double().sum(0) for x,_ in dl)/dl.n).float()
+        return (sum(x.cpu().double().sum(0) for x in _batches(dl))/dl.n).float()
 
 def _responses(model, x, level):
     "Bottom-up means of a level: B x latents"
@@ -159,8 +160,9 @@ def plot_receptive_fields(self:Learner|VAE,
     fits = fit_gabors(fields).sort_values('r2', ascending=False)
     pics = fields[fits.index.tolist()],draw_gabors(fits, tuple(fields.shape[2:])).expand_as(fields)
     ncols = int(np.ceil(len(fields)**.5))
-    fig,axs = _subplots(1, 2, figsize=(9, 1+4*np.ceil(len(fields)/ncols)/ncols))
+    shape,grid = fields.shape[1:],(int(np.ceil(len(fields)/ncols)),ncols)
+    fig,axs = _sheets(shape, grid, beside=[max(_sheet_size(shape, *grid)[0], 3.5)])
     titles = f'Receptive fields of z{level+1}' if len(_model(self).latent_dims)>1 else 'Receptive fields',\
-             f'Best Gabors: $R^2$ of {threshold:g} or more for {(fits.r2>=threshold).sum()} of {len(fits)}'
-    for ax,pic,title in zip(axs, pics, titles): _sheet(ax, .5+.5*pic/pic.abs().amax((1,2,3), keepdim=True), ncols, title)
+             f'Gabors: {(fits.r2>=threshold).sum()} of {len(fits)} with $R^2$ of {threshold:g}'
+    for ax,pic,title in zip(axs[0], pics, titles): _sheet(ax, .5+.5*pic/pic.abs().amax((1,2,3), keepdim=True), ncols, title)
     return _finish(fig, save)
