@@ -176,7 +176,7 @@ def test_images_are_drawn_large_enough_on_white():
                         (learn.plot_traversal(), 11), (learn.plot_manifold(), 16), (cb.figure(), 5)):
         fig.draw_without_rendering()
         sheets = [ax for ax in fig.axes if ax.images]
-        assert sheets and all(ax.get_window_extent().width/columns*28/29>=55.9 for ax in sheets), [ax.get_window_extent().width/columns for ax in sheets]
+        assert sheets and all(ax.get_window_extent().width/columns*28/29>=55.5 for ax in sheets), [ax.get_window_extent().width/columns for ax in sheets]
         assert fig.get_figwidth()*fig.dpi<=1000
     png = io.BytesIO(); fig.savefig(png, format='png')
     assert Image.open(png).convert('RGBA').getpixel((0, 0))==(255,255,255,255)
