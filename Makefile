@@ -15,8 +15,8 @@ help:                          ## this list
 demo: .venv/installed          ## train a first VAE, write its pictures to runs/demo
 	$(PY) -m vae_nbdev.demo
 
-# two processes on two cores, one thread each; what has to stay together (the site, the attacks) does; the slowest are named at the end
-pytest = OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --maxprocesses 8 --dist loadgroup --durations 10
+# two processes on two cores, one thread each (tests/conftest.py says which tests stay together); the slowest are named at the end
+pytest = OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --maxprocesses 8 --durations 10
 
 test: .venv/installed          ## the notebooks and every behaviour once, in minutes
 	$(pytest)

@@ -1,5 +1,5 @@
 "Slow tests run with --slow; every test starts from the same random state, on one thread where processes share the cores; the longest begin first."
-import os, random, time
+import os, random, re
 import matplotlib, pytest
 matplotlib.use('Agg')
 import numpy as np, torch
@@ -15,6 +15,17 @@ def pytest_collection_modifyitems(config, items):
     if config.getoption('--slow'): return
     for it in items:
         if 'slow' in it.keywords: it.add_marker(pytest.mark.skip(reason='needs --slow'))
+
+alone = re.compile(r'test_(notebooks|tutorials)\.py|test_hostile\.py::(?!test_attacks|test_memory)')
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    "Tests of a file run in one process, which makes what they share once; notebooks and kinds of files go to whoever is free (`loadgroup` of xdist 3.8 does nothing under pytest 9.2)"
+    from xdist.scheduler import LoadScopeScheduling
+    class Scheduler(LoadScopeScheduling):
+        def _split_scope(self, nodeid): return nodeid if alone.search(nodeid) else nodeid.split('::')[0]
+    config.option.loadscopereorder = False                                     # the order is the one above
+    return Scheduler(config, log)
 
 @pytest.fixture(autouse=True)
 def seeded():

@@ -493,17 +493,13 @@ def outcomes(tmp_path_factory, every):
 
 linux = pytest.mark.skipif(sys.platform!='linux', reason='limits memory as Linux does')
 
-together = pytest.mark.xdist_group('attacks')                                  # one process makes them all
-
 @linux
-@together
 @pytest.mark.parametrize('group', groups)
 def test_attacks(outcomes, every, group):
     rows = [o for o in outcomes if o['group']==group]
     assert len(rows)==len(share(groups[group](Path('/tmp/canary')), every)) and not [(o['name'], o['bad']) for o in rows if o['bad']]
 
 @linux
-@together
 def test_memory_stays_bounded(outcomes):
     "Even what is really there, of 10 GB, takes no more than three times the `max_bytes` of these attacks"
     assert max(o['peak'] for o in outcomes)<3*small

@@ -14,12 +14,12 @@ shots    = root/'tests'/'screenshots'
 chromium = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
 flags    = '--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync'.split()
 missing  = [n for n,o in dict(chromium=chromium, npm=shutil.which('npm')).items() if not o]
-pytestmark = [pytest.mark.skipif(bool(missing) and not os.environ.get('VAE_NBDEV_BROWSER'), reason=f'needs {" and ".join(missing)}'),
-              pytest.mark.xdist_group('site')]                             # one process builds it, which takes a minute, and opens it
+pytestmark = pytest.mark.skipif(bool(missing) and not os.environ.get('VAE_NBDEV_BROWSER'), reason=f'needs {" and ".join(missing)}')
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *args): pass
 
+# the first test takes more than ten seconds: it waits for the site to be built
 @pytest.fixture(scope='session')
 def site():
     "Folder of the site"
