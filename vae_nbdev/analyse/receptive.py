@@ -161,8 +161,8 @@ def plot_receptive_fields(self:Learner|VAE,
     pics = fields[fits.index.tolist()],draw_gabors(fits, tuple(fields.shape[2:])).expand_as(fields)
     ncols = int(np.ceil(len(fields)**.5))
     shape,grid = fields.shape[1:],(int(np.ceil(len(fields)/ncols)),ncols)
-    fig,axs = _sheets(shape, grid, beside=[max(_sheet_size(shape, *grid)[0], 3.5)])
+    fig,axs = _sheets(shape, grid, beside=[max(_sheet_size(shape, *grid)[0]+.1, 3.5)])
     titles = f'Receptive fields of z{level+1}' if len(_model(self).latent_dims)>1 else 'Receptive fields',\
-             f'Gabors: {(fits.r2>=threshold).sum()} of {len(fits)} with $R^2$ of {threshold:g}'
+             f'Gabors: {(fits.r2>=threshold).sum()} of {len(fits)} with $R^2$ of {threshold:g} or more'
     for ax,pic,title in zip(axs[0], pics, titles): _sheet(ax, .5+.5*pic/pic.abs().amax((1,2,3), keepdim=True), ncols, title)
     return _finish(fig, save)
