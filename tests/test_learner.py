@@ -171,3 +171,12 @@ class Own(VAE):
     def __init__(self, image_shape, width=30): self.width = width; super().__init__(image_shape, 2)
 
 def test_signature_of_ones_own(): assert str(inspect.signature(Own))=='(image_shape, width=30)'
+
+def test_predictions_of_several_draws_are_one_an_image(dls):
+    learn = learner(dls, iwae=3)
+    (params,kl),targets,losses = learn.get_preds(with_loss=True)
+    assert params.shape==targets.shape==(360,1,8,8) and kl.shape==(360,1) and losses.shape==(360,)
+    assert torch.equal(targets, split_images(dls, 'valid'))
+    learn.model.head[1].weight.data *= 30; learn.model.head[1].bias.data.zero_()       # parameters tell images apart
+    with learn.model.drawing(1), torch.no_grad(): own = learn.get_preds()[0][0]
+    assert torch.nn.functional.cosine_similarity(own.flatten(1), learn.model.decode(learn.model.encode(targets).mean).detach().flatten(1)).mean()>.3

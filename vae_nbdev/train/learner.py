@@ -150,11 +150,11 @@ class VAELearner(Learner):
         with self._asked(), torch.autocast(self.xb[0].device.type, torch.bfloat16) if self.precision=='bf16' else nullcontext():
             self.pred = self.model(*self.xb)
         self('after_pred')
-        if len(self.yb):
-            self.loss_grad = self.loss_func(self.pred, *self.yb)
-            self.loss = self.loss_grad.detach().clone()
+        self.loss_grad = self.loss_func(self.pred, *self.yb)
+        self.loss = self.loss_grad.detach().clone()
         self('after_loss')
-        if self.training and len(self.yb): self._do_grad_opt()
+        if self.training: self._do_grad_opt()
+        else: self.pred = tuple(o[:len(self.xb[0])] for o in self.pred)        # of several draws the first, an image each, as `get_preds` gathers them
 
 # %% ../../nbs/train/02_learner.ipynb #66c04f9f
 def _listens(cb, name):
