@@ -29,9 +29,11 @@ def _factor(name, v, n, bins):
     if v.dtype.kind not in 'biuf': raise ValueError(f'The factor {name!r} holds {v.dtype}: give numbers, for names their index')
     if v.shape!=(n,): raise ValueError(f'The factor {name!r} has shape {v.shape}, but there are {n} codes')
     there = ~np.isnan(v) if v.dtype.kind=='f' else np.ones(n, bool)
+    if not there.any(): raise ValueError(f'The factor {name!r} is NaN for all {n} images: leave it out, or take images that have it')
     v = v[there]
+    if np.isinf(v).any(): raise ValueError(f'The factor {name!r} is infinite for {np.isinf(v).sum()} images: give NaN where an image has no such factor')
     classes = _binned(v, bins if v.dtype.kind=='f' else n)
-    if len(np.unique(classes))<2: raise ValueError(f'The factor {name!r} has only one value')
+    if len(np.unique(classes))<2: raise ValueError(f'The factor {name!r} has only one value, {v[0]:g}, in {len(v)} images: leave it out, or take images in which it varies')
     if np.bincount(classes).min()<4:
         raise ValueError(f'The factor {name!r} has a value with {np.bincount(classes).min()} images: 4 or more are needed to hold some out')
     return there,v,classes
@@ -74,7 +76,7 @@ def disentangle(
     factors:dict, # Name to N values; NaN where an image has no such factor
     bins:int=10, # Classes of a continuous factor
     seed:int=0, # Of splits and forests
-) -> pd.DataFrame: # A row a factor, and 'mean'; columns mig, sap, disentanglement (only in 'mean'), completeness, informativeness, latent (the most informative), images
+) -> ResultTable: # A row a factor, and 'mean'; columns mig, sap, disentanglement (in 'mean' alone), completeness, informativeness, latent (the most informative), images
     "MIG, SAP and DCI of codes for known factors"
     z,rows,importance = torch.as_tensor(codes).double().cpu().numpy(),{},[]
     if z.ndim!=2 or not factors: raise ValueError('disentangle wants codes N x latents and at least one factor')
@@ -91,12 +93,12 @@ def disentangle(
                           sap=_gap(_predictability(x, v, classes, v.dtype.kind=='f' and len(np.unique(v))>bins, held)),
                           completeness=_certainty(weights[None])[0], informativeness=right, latent=int(info.argmax()),
                           images=len(x))
-    r,table = np.stack(importance, 1),pd.DataFrame(rows.values(), index=pd.Index(rows, name='factor'))                     # r: latents x factors
+    r,table = np.stack(importance, 1),ResultTable(rows.values(), index=pd.Index(rows, name='factor'))                     # r: latents x factors
     table['disentanglement'] = np.nan
     table.loc['mean'] = table[['mig', 'sap', 'completeness', 'informativeness']].mean()
     table.loc['mean', 'disentanglement'] = (_certainty(r)*r.sum(1)).sum()/max(r.sum(), 1e-12)
-    return table[['mig', 'sap', 'disentanglement', 'completeness', 'informativeness', 'latent',
-                  'images']].astype(dict(latent='Int64', images='Int64'))
+    table = table[['mig', 'sap', 'disentanglement', 'completeness', 'informativeness', 'latent', 'images']]
+    return table.astype(dict(disentanglement='Float64', latent='Int64', images='Int64'))
 
 # %% ../../nbs/analyse/05_factors.ipynb #65efcf7e
 def disentanglement(
@@ -107,7 +109,7 @@ def disentanglement(
     level:int=None, # Of a ladder; None takes all latents together
     seed:int=0, # Of the choice of images, splits and forests
     **kwargs # For `disentangle`
-) -> pd.DataFrame: # As that of `disentangle`
+) -> ResultTable: # As that of `disentangle`
     "MIG, SAP and DCI of a model's posterior means"
     if level is not None: _level(learn.model, level)
     codes,total = split_codes(learn, split, n, seed=seed),split_dl(learn.dls, split).n

@@ -6,7 +6,7 @@
 __all__ = ['latent_correlations', 'level_correlations', 'top_down_draws', 'embed_latents', 'decodability']
 
 # %% ../../nbs/analyse/02_levels.ipynb #5cbe4b65
-import matplotlib.pyplot as plt, numpy as np, pandas as pd, torch
+import math, numpy as np, pandas as pd, torch, warnings
 from fastcore.basics import patch
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
@@ -16,37 +16,69 @@ from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import resample
 from torch import Tensor
 from torch.distributions import Normal
+from ..data.pickles import *
+from ..data.preprocess import *
 from ..models.vae import *
 from ..models.ladder import *
 from ..train.callbacks import *
 from .evaluate import *
-from .evaluate import _principal
-from .plots import _finish, _level, _subplots
+from .evaluate import _analysed, _batches, _principal
+from .plots import _class_colors, _finish, _level, _subplots
 
 # %% ../../nbs/analyse/02_levels.ipynb #25492a5c
 def latent_correlations(
     learn:Learner, # From `vae_learner`, with a `VAE`
     split:str='test', # 'train', 'valid' or 'test'
     n:int=5000, # Images at most
-    dls:DataLoaders=None, # Other loaders than the learner's own
+    dls:DataLoaders|Images|Tensor=None, # Other images than the learner's own, as for `split_codes`
     seed:int=0, # Of the choice of images and of their contrasts
-) -> pd.DataFrame: # A row a latent, by (level, latent); a column a label, and 'random contrast'; the number of images in attrs['images']
+) -> ResultTable: # A row a latent, by (level, latent); a column a label (NaN where no image has it), and 'random contrast'; the number of images in attrs['images']
     "Correlation of each latent with each label and with random contrast; 0 for a latent that never moves"
-    plain,contrast = (split_codes(learn, split, n, dls, random_contrast=o, seed=seed) for o in (False, True))
-    labels = {} if plain.labels is None else {plain.vocab[c]: plain.labels==c for c in plain.labels.unique().tolist()}
-    cols = {k: _correlations(plain.means, v[:,None])[:,0] for k,v in labels.items()}
-    res = pd.DataFrame({**cols, 'random contrast': _correlations(contrast.means, contrast.contrast[:,None])[:,0]}, index=plain.names)
-    res.attrs['images'] = len(plain.images)
+    dls = _analysed(learn, dls)
+    codes,cols = split_codes(learn, split, n, dls, seed=seed),{}
+    left_out = _left_out(dls, codes)
+    if 'label' not in left_out:
+        names = np.array(codes.vocab)[codes.labels]
+        for o in dict.fromkeys(codes.vocab): cols[o] = _correlation(codes.means, names==o) if o in names else np.nan
+    if 'contrast' not in left_out:
+        moved = split_codes(learn, split, n, dls, random_contrast=True, seed=seed)
+        cols['random contrast'] = _correlation(moved.means, moved.contrast)
+    res = ResultTable(cols, index=codes.names)
+    res.attrs.update(images=len(codes.images), decimals=dict.fromkeys(cols, 2))
     return res
+
+def _correlation(a, b): return _correlations(a, torch.as_tensor(b)[:,None])[:,0]
 
 def _correlations(a, b):
     "Correlation of the columns of N x A and N x B: A x B"
     a,b = ((o-o.mean(0)) for o in (a.double(), b.double()))
     a,b = (o/o.norm(dim=0).clamp(min=1e-12) for o in (a, b))
     return (a.T@b).numpy()
+
+# %% ../../nbs/analyse/02_levels.ipynb #3c1f8a02
+def _seen(dls, r):
+    "Test images as the network sees them, when their contrast was scaled by `r`"
+    dl,contrast = split_dl(dls),RandomContrast(r, r)
+    contrast.split_idx = None                                                        # of all images, not only in training
+    tfms = [o for o in dl.after_batch.fs if not isinstance(o, RandomContrast)]
+    with forked_rng(dls.train.device or 'cpu'):
+        torch.manual_seed(0)
+        return next(_batches(dl.new(after_batch=[*tfms, contrast])))
+
+def _left_out(dls, *codes, members=1):
+    "Why 'label' or 'contrast' can't be read from images, name to sentence, said in a warning; an error where neither can"
+    y,why = codes[0].labels,{}
+    if any(o.labels is None for o in codes): why['label'] = 'the images have no labels'
+    elif len(y.unique())==1: why['label'] = f'all {len(y)} images are of one class, {codes[0].vocab[y[0]]!r}: take images of two or more'
+    elif (y.bincount()>=members).sum()<2: why['label'] = f'fewer than two classes have {members} of the {len(y)} images: give a larger n'
+    if torch.allclose(_seen(dls, .3), _seen(dls, .6), atol=1e-3):
+        why['contrast'] = "the loaders remove contrast, by a threshold or by normalising it: make them with grey images, or with binarize='sample'"
+    if len(why)==2: raise ValueError('Nothing can be read from these images: ' + '; '.join(why.values()))
+    for k,v in why.items():
+        if y is not None: warnings.warn(f'{k} is left out: {v}', stacklevel=3)
+    return why
 
 # %% ../../nbs/analyse/02_levels.ipynb #f2ee0780
 @patch
@@ -60,17 +92,17 @@ def plot_latent_correlations(self:Learner,
     "Correlation of each latent with each label and with random contrast, a panel a level"
     c = latent_correlations(self, split, n, **kwargs)
     groups,chance = [g.droplevel(0) for _,g in c.groupby(level='level', sort=False)],3/c.attrs['images']**.5
-    fig,axs = _subplots(1, len(groups), figsize=(3+4*len(groups), 3.4), sharey=True, squeeze=False, width_ratios=[len(g)+6 for g in groups])
+    labels,columns = [k for k in c if k!='random contrast'],math.ceil(c.shape[1]/16)
+    looks = dict(zip(labels, _class_colors(len(labels))), **{'random contrast': dict(marker='x', color='k')})
+    fig,axs = _subplots(1, len(groups), figsize=(2+columns+4*len(groups), 3.4), sharey=True, squeeze=False, width_ratios=[len(g)+6 for g in groups])
     for i,(g,ax) in enumerate(zip(groups, axs[0])):
         ax.axhspan(-chance, chance, color='.9'); ax.axhline(0, c='.7', lw=.8)
         for y in (-threshold, threshold): ax.axhline(y, c='k', lw=.8, ls='--')
-        for j,k in enumerate(g):
-            ax.plot(g.index, g[k], ls='', ms=5, label=k,
-                    **(dict(marker='x', c='k') if k=='random contrast' else dict(marker='o', c=plt.cm.tab10(j%10))))
+        for k in g: ax.plot(g.index, g[k], ls='', ms=5, label=k, **looks[k])
         ax.set(xlabel=f'latent of z{i+1}', ylim=(-1,1),
                title=f'z{i+1}: {(g.abs()>threshold).any(axis=1).sum()} of {len(g)} beyond {threshold:g}')
         ax.xaxis.get_major_locator().set_params(integer=True)
-    axs[0,0].set(ylabel='correlation'); axs[0,-1].legend(loc='center left', bbox_to_anchor=(1,.5), fontsize=8)
+    axs[0,0].set(ylabel='correlation'); axs[0,-1].legend(loc='center left', bbox_to_anchor=(1,.5), fontsize=8, ncols=columns)
     return _finish(fig, save)
 
 # %% ../../nbs/analyse/02_levels.ipynb #fc47d25a
@@ -80,12 +112,12 @@ def level_correlations(
     upper:int=1, # Another
     split:str='test', # 'train', 'valid' or 'test'
     n:int=5000, # Images at most
-    dls:DataLoaders=None, # Other loaders than the learner's own
-) -> pd.DataFrame: # A row a latent of `lower`, a column a latent of `upper`
+    dls:DataLoaders|Images|Tensor=None, # Other images than the learner's own, as for `split_codes`
+) -> ResultTable: # A row a latent of `lower`, a column a latent of `upper`
     "Correlation of the posterior means of two levels"
     for l in (lower, upper): _level(learn.model, l)
     levels = split_codes(learn, split, n, dls).levels
-    res = pd.DataFrame(_correlations(levels[lower][0], levels[upper][0]))
+    res = ResultTable(_correlations(levels[lower][0], levels[upper][0]))
     return res.rename_axis(index=f'z{lower+1}', columns=f'z{upper+1}')
 
 # %% ../../nbs/analyse/02_levels.ipynb #08ef4d9b
@@ -114,7 +146,7 @@ def top_down_draws(
     level:int=0, # Below the highest: 0 is the lowest
     n:int=100, # Draws of the levels above
     seed:int=0, # Of the draws
-) -> pd.DataFrame: # A row a (draw, latent); columns (bottom-up | top-down | combined, mean | std)
+) -> ResultTable: # A row a (draw, latent); columns (bottom-up | top-down | combined, mean | std)
     "Bottom-up, top-down and combined Gaussians of a level for one image, the levels above drawn `n` times"
     model = learn.model
     if not isinstance(model, LadderVAE): raise TypeError(f'{type(model).__name__} has no levels: this needs a LadderVAE')
@@ -126,7 +158,7 @@ def top_down_draws(
         guess,p,q = (o[level] for o in _draw_levels(model, x, n))
     cols = {(k, s): getattr(d, a).expand(n, -1).flatten().cpu()
             for k,d in (('bottom-up', guess), ('top-down', p), ('combined', q)) for s,a in (('mean','mean'), ('std','stddev'))}
-    return pd.DataFrame(cols, index=pd.MultiIndex.from_product([range(n), range(model.latent_dims[level])], names=['draw','latent']))
+    return ResultTable(cols, index=pd.MultiIndex.from_product([range(n), range(model.latent_dims[level])], names=['draw','latent']))
 
 @inference
 def _draw_levels(model, x, n):
@@ -165,10 +197,10 @@ def embed_latents(
     method:str='tsne', # 'tsne' or 'umap'
     split:str='test', # 'train', 'valid' or 'test'
     n:int=2000, # Images at most
-    dls:DataLoaders=None, # Other loaders than the learner's own
+    dls:DataLoaders|Images|Tensor=None, # Other images than the learner's own, as for `split_codes`
     seed:int=0, # Of the choice of images and of the method
     **kwargs # For scikit-learn's `TSNE`, or for `umap.UMAP`
-) -> pd.DataFrame: # A row an image and level, by (level, image): x, y, and label where there are labels
+) -> ResultTable: # A row an image and level, by (level, image): x, y, and label where there are labels
     "Posterior means of every level, on a plane"
     if method not in ('tsne', 'umap'): raise ValueError(f"method is 'tsne' or 'umap', not {method!r}")
     codes,parts = split_codes(learn, split, n, dls, seed=seed),{}
@@ -177,7 +209,7 @@ def embed_latents(
     for l,(mean,*_) in enumerate(codes.levels):
         xy = _embedder(method, seed, **kwargs).fit_transform(StandardScaler().fit_transform(mean))
         parts[f'z{l+1}'] = pd.DataFrame(xy, columns=['x','y']).assign(**labels)
-    return pd.concat(parts, names=['level','image'])
+    return ResultTable(pd.concat(parts, names=['level','image']))
 
 def _embedder(method, seed, **kwargs):
     if method=='tsne':
@@ -199,13 +231,14 @@ def plot_embedding(self:Learner,
     "Posterior means of every level on a plane, coloured by label"
     e = embed_latents(self, method, split, n, **kwargs)
     groups = list(e.groupby(level='level', sort=False))
-    fig,axs = _subplots(1, len(groups), figsize=(1+4*len(groups), 4), squeeze=False)
+    names = list(e.label.cat.categories) if 'label' in e else [None]
+    looks,columns = dict(zip(names, _class_colors(len(names)))),math.ceil(len(names)/16)
+    fig,axs = _subplots(1, len(groups), figsize=(columns+4*len(groups), 4), squeeze=False)
     for (level,g),ax in zip(groups, axs[0]):
         for label,o in g.groupby('label', observed=True) if 'label' in g else [(None, g)]:
-            colour = 0 if label is None else g.label.cat.categories.get_loc(label)               # of its place in the vocabulary
-            ax.scatter(o.x, o.y, s=4, alpha=.6, color=plt.cm.tab10(colour%10), label=label)
+            ax.scatter(o.x, o.y, s=4, alpha=.6, label=label, **looks[label])
         ax.set(xticks=[], yticks=[], title=f'{level}, by {dict(tsne="t-SNE", umap="UMAP")[method]}')
-    if 'label' in e: axs[0,-1].legend(markerscale=3, loc='center left', bbox_to_anchor=(1,.5), fontsize=8)
+    if 'label' in e: axs[0,-1].legend(markerscale=3, loc='center left', bbox_to_anchor=(1,.5), fontsize=8, ncols=columns)
     return _finish(fig, save)
 
 # %% ../../nbs/analyse/02_levels.ipynb #436ef433
@@ -218,7 +251,8 @@ def _right(y, pred): return float((y==pred).mean())
 def _r2(y, pred): return float(1-np.square(y-pred).mean()/y.var())
 
 def _bootstrap_se(score, y, pred):
-    return np.std([score(*resample(y, pred, random_state=i)) for i in range(500)], ddof=1)
+    draws = np.random.default_rng(0).integers(len(y), size=(500, len(y)))
+    return np.std([score(y[i], pred[i]) for i in draws], ddof=1)
 
 def _features(codes, learn):
     "What a reader may see of images, by name: N x features each"
@@ -232,21 +266,31 @@ def decodability(
     learn:Learner, # From `vae_learner`, with a `VAE`
     n:int=5000, # Images of each split at most
     seed:int=0, # Of the choice of images and of their contrasts
-) -> pd.DataFrame: # A row a (target, features): dims, score (share right for 'label', R^2 for 'contrast'), se, chance
+) -> ResultTable: # A row a (target, features): dims, score (share right for 'label', R^2 for 'contrast'), se, chance
     "What linear readers, fitted on training images, read from test images: each level beside pixels, principal components and chance"
-    res = {}
+    plain,res = _train_and_test(learn, n, seed),{}
+    left_out = _left_out(learn.dls, *plain, members=3)
+    if 'label' not in left_out: _warn_of_new(*plain)
     for target,(reader,dummy) in _readers().items():
-        train,test = (split_codes(learn, s, n, random_contrast=target=='contrast', seed=seed) for s in ('train', 'test'))
-        ys = [(o.labels if target=='label' else o.contrast) for o in (train, test)]
-        if any(o is None for o in ys): continue
-        (y,yt),score = (o.numpy() for o in ys),_right if target=='label' else _r2
+        if target in left_out: continue
+        train,test = plain if target=='label' else _train_and_test(learn, n, seed, random_contrast=True)
+        (y,yt),score = ((o.labels if target=='label' else o.contrast).numpy() for o in (train, test)),_right if target=='label' else _r2
         a,b = _features(train, learn),_features(test, learn)
         chance = score(yt, dummy.fit(a['pixels'], y).predict(b['pixels']))
         for k in a:
             f,ft = ((o if target=='label' else torch.cat([o, o.square()], 1)).numpy() for o in (a[k], b[k]))
             pred = reader.fit(f, y).predict(ft)
             res[target,k] = dict(dims=a[k].shape[1], score=score(yt, pred), se=_bootstrap_se(score, yt, pred), chance=chance)
-    return pd.DataFrame(res).T.rename_axis(['target','features']).astype(dict(dims=int))
+    return ResultTable(res).T.rename_axis(['target','features']).astype(dict(dims=int))
+
+def _train_and_test(learn, n, seed, **kwargs): return [split_codes(learn, s, n, seed=seed, **kwargs) for s in ('train', 'test')]
+
+def _warn_of_new(train, test):
+    "Say which labels of test images no training image has"
+    new = ~torch.isin(test.labels, train.labels)
+    if new.any():
+        names = ', '.join(repr(test.vocab[c]) for c in test.labels[new].unique())
+        warnings.warn(f'{new.sum()} of {len(new)} test images are of classes that no training image is of ({names}): no reader can get them right', stacklevel=3)
 
 # %% ../../nbs/analyse/02_levels.ipynb #1f7517eb
 @patch

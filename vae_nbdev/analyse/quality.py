@@ -7,7 +7,7 @@ __all__ = ['frechet_distance', 'kernel_distance', 'precision_recall', 'FeatureNe
            'sample_quality']
 
 # %% ../../nbs/analyse/04_quality.ipynb #94c328f8
-import hashlib, json, random, torch, pandas as pd
+import hashlib, json, pandas as pd, random, torch, warnings
 from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
 from fastai.learner import Learner
@@ -34,7 +34,11 @@ def frechet_distance(
     b:Tensor, # Features M x d
 ) -> float:
     "Squared Fréchet distance of the Gaussians that fit `a` and `b` (Heusel et al. 2017, eq. 6): FID, where the features are Inception's"
-    a,b = a.double(),b.double()
+    a,b,n = a.double(),b.double(),min(len(a), len(b))
+    if n<2: raise ValueError(f'The Fréchet distance needs 2 features or more in each set, not {len(a)} and {len(b)}')
+    if n<2*a.shape[1]:
+        warnings.warn(f'A Fréchet distance of {n} images in {a.shape[1]} features is far above what more images would give: take {2*a.shape[1]} '
+                      'or more, or the kernel distance, which has no such bias', stacklevel=2)
     (ma,ca),(mb,cb) = ((o.mean(0), torch.atleast_2d(o.T.cov())) for o in (a, b))
     cross = torch.linalg.eigvalsh(_root(ca)@cb@_root(ca)).clamp(min=0).sqrt().sum()
     return ((ma-mb).square().sum() + ca.trace() + cb.trace() - 2*cross).item()
@@ -123,10 +127,14 @@ def feature_net(
         if path is not None and path.exists(): return _read(path, dls, epochs, seed)
         torch.manual_seed(seed)
         train,test = _labelled(dls, 'train'),_labelled(dls, 'test')
+        classes = train.tensors[1].unique()
+        if len(classes)==1:
+            raise ValueError(f'All {len(train)} training images are of one class, {dls.images.vocab[classes[0]]!r}, from which a classifier learns '
+                             'nothing: give `net`, other features such as `InceptionFeatures()` or a `feature_net` of more classes')
         loaders = DataLoaders(DataLoader(train, bs=min(250, len(train)), shuffle=True, drop_last=True, num_workers=0),
                               DataLoader(test, bs=500, num_workers=0), device=dls.device)
         loaders.train.rng,epochs = random.Random(seed),epochs or max(3, round(500/len(loaders.train)))
-        net = FeatureNet(dls.image_shape, int(train.tensors[1].max())+1)
+        net = FeatureNet(dls.image_shape, len(dls.images.vocab))
         learn = Learner(loaders, net, loss_func=CrossEntropyLossFlat(), metrics=accuracy)
         with learn.no_logging(): learn.fit_one_cycle(epochs, 3e-3)
     net.recipe = dict(data=getattr(dls, 'recipe', {}), images=_checksum(dls.train.images),
@@ -177,10 +185,10 @@ def sample_quality(
     learn:Learner, # From `vae_learner`, with a `VAE`
     net:FeatureNet=None, # What gives features: from `feature_net`, `InceptionFeatures()`, or anything with `features(x)` and a `name`; None trains a `feature_net`
     n:int=5000, # Images of each kind at most, and at most half of the split
-    split:str='test', # Real images: 'train', 'valid' or 'test'
+    split:str='test', # Real images: 'valid', 'test', or 'train', with which a `feature_net` was trained
     temperature:float=1., # Of the samples
     seed:int=0, # Of samples and of the choice of images
-) -> pd.DataFrame: # Rows samples, reconstructions, real images; columns fid, kid, kid_sd, precision, recall, images, features
+) -> ResultTable: # Rows samples, reconstructions, real images; columns fid, kid, kid_sd, precision, recall, images, split, features
     "Distances of made images from real ones"
     if not isinstance(learn.model, VAE): raise TypeError(f'{type(learn.model).__name__} has no prior to draw images from: this needs a VAE')
     if n is not None and not (isinstance(n, int) and n>=4):
@@ -201,4 +209,6 @@ def sample_quality(
         (kid,sd),(precision,recall) = kernel_distance(target, f),precision_recall(target, f)
         rows[what] = dict(fid=frechet_distance(target, f), kid=kid, kid_sd=sd, precision=precision, recall=recall, images=n,
                           split=split, features=net.name)
-    return pd.DataFrame(rows.values(), index=pd.Index(rows, name=''))
+    res = ResultTable(rows.values(), index=pd.Index(rows, name=''))
+    res.attrs['decimals'] = dict(precision=3, recall=3)                            # also in the row of samples
+    return res
