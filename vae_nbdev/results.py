@@ -163,11 +163,11 @@ def vae_results(
 # %% ../nbs/results.ipynb #fa92f021
 def results_table(
     path:str|Path, # Folder with what `vae_results` wrote
-) -> Table: # A row a result, the smallest gap first: ours minus published
+) -> ResultTable: # A row a result, the smallest gap first: ours minus published
     "What was reproduced, beside what was published"
     rows = [json.loads(f.read_text()) for f in sorted(Path(path).expanduser().glob('*.json'))]
     if not rows: raise FileNotFoundError(f'{path} holds no results: make one with `vae_results NAME --path {path}`')
-    res = Table([_row(r) for r in rows], dtype=object).set_index('name').rename_axis(None).sort_values('gap')
+    res = ResultTable([_row(r) for r in rows], dtype=object).set_index('name').rename_axis(None).sort_values('gap')
     res.attrs['decimals'] = {r['name']: 4 if r['metric']=='mse' else 2 for r in rows}
     return res
 
