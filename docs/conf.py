@@ -115,7 +115,8 @@ def read_notebook(app, docname, source):
     if docname==root_doc:
         cells += [dict(cell_type='markdown', metadata={}, source=_toctree(*o)) for o in _contents(Path(app.srcdir)).items()]
         for c in cells: c['source'] = re.sub(r'\.\./([A-Z]+\.md)', cfg['git_url']+r'/blob/main/\1', ''.join(c['source']))
-    source[0] = json.dumps(nb | dict(cells=[c | {'id': f'c{i}'} for i,c in enumerate(cells)]))
+    lines = dict(source_map=[*range(len(cells))])                            # else the cells begin 10,000 lines apart, and each of autodoc's is parsed behind as many blank ones
+    source[0] = json.dumps(nb | dict(metadata=nb['metadata'] | lines, cells=[c | {'id': f'c{i}'} for i,c in enumerate(cells)]))
 
 # -- comments beside parameters -----------------------------------------------------------------------------------------
 

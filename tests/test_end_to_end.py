@@ -125,7 +125,7 @@ def test_get_preds_and_unreduced_loss(learn, dls):
 
 def test_epoch_loss_is_elbo_of_whole_validation(learn, dls):
     e = evaluate(learn, 'test')
-    assert abs(learn.validate()[1]-e.nll.item()) < .5
+    assert abs(learn.validate()[1]-e.nll.item()) < 2                      # each draws once for each of 360 images
 
 def test_labels_stay_with_their_images(tmp_path):
     "The original shuffled test images and test labels with different seeds"
