@@ -1,5 +1,5 @@
 "Sphinx over the notebooks themselves: `make docs`"
-import inspect, json, re, warnings
+import inspect, json, re, sys, warnings
 from configparser import ConfigParser
 from importlib import import_module
 from pathlib import Path
@@ -8,6 +8,8 @@ from sphinx.util.inspect import stringify_signature
 warnings.filterwarnings('ignore')
 
 here = Path(__file__).parent
+sys.path.append(str(here.parent/'tools'))
+from tables import tidy
 cfg = ConfigParser(delimiters=['=']); cfg.read(here.parent/'settings.ini', encoding='utf-8'); cfg = cfg['DEFAULT']
 
 project,author,release = cfg['lib_name'],cfg['author'],cfg['version']
@@ -69,6 +71,18 @@ def _linked(src):
     link = lambda m: f'{{py:obj}}`{m[1]} <{_names[m[1]]}>`' if m[1] in _names else m[0]
     return ''.join(p if p.startswith('```') else re.sub(r'(?<![`}])`([\w.]+)`(?!`)', link, p) for p in re.split(r'(```.*?```)', src, flags=re.S))
 
+_row,_cell = re.compile(r'<tr.*?</tr>', re.S),re.compile(r'(<t([dh])\b)([^>]*>)(.*?)(?=</t[dh]>)', re.S)
+_number    = re.compile(r'[-+]?[\d.,:%e+ -]*|nan')
+
+def _aligned(o):
+    "An output whose table names its columns of words, which are aligned left"
+    if '<table' not in (html := ''.join(o.get('data', {}).get('text/html', ''))): return o
+    words = {i for row in _row.findall(html) for i,(_,kind,_,text) in enumerate(_cell.findall(row)) if kind=='d' and not _number.fullmatch(text.strip().lower())}
+    def marked(row):
+        i = iter(range(1000))
+        return _cell.sub(lambda m: m[1] + (f' class="words{" long"*(len(m[4])>20)}"' if next(i) in words else '') + m[3] + m[4], row[0])
+    return o | dict(data=o['data'] | {'text/html': _row.sub(marked, html)})
+
 def _cells(nb):
     "The cells of a notebook as a page shows them"
     mod = None
@@ -80,7 +94,8 @@ def _cells(nb):
         if 'default_exp' in directives: mod = f"{cfg['lib_path']}.{directives['default_exp']}"; continue
         if directives.keys() & {'hide', 'exporti'} or not body: continue
         if 'export' in directives and (ds := _docs(body, mod)): yield _rst(ds)
-        yield c | dict(source=body, metadata=dict(tags=['hide-input'] if 'export' in directives else []), execution_count=None)
+        yield c | dict(source=body, metadata=dict(tags=['hide-input'] if 'export' in directives else []), execution_count=None,
+                      outputs=[] if directives.get('output')=='false' else [_aligned(o) for o in c['outputs']])
 
 # -- the order of pages -------------------------------------------------------------------------------------------------
 
@@ -89,14 +104,14 @@ def _pages(src, folder): return sorted(f'{folder}/{p.stem}' for p in (src/folder
 def _contents(src):
     "Captions and their pages"
     return {'Begin': ['guide', 'explorer'], 'Tutorials': _pages(src, 'tutorials'), 'Data': _pages(src, 'data'), 'Models': _pages(src, 'models'),
-            'Training': _pages(src, 'train'), 'Analysis': [*_pages(src, 'analyse'), 'results', 'demo'], 'All names': ['genindex']}
+            'Training': _pages(src, 'train'), 'Analysis': [*_pages(src, 'analyse'), 'results', 'demo'], 'References': ['references', 'genindex']}
 
 def _toctree(caption, pages): return f'```{{toctree}}\n:hidden:\n:caption: {caption}\n\n' + '\n'.join(pages) + '\n```'
 
 def read_notebook(app, docname, source):
     "Hide, fold and document cells as their `#|` directives ask"
     if not source[0].lstrip().startswith('{'): return
-    nb = json.loads(source[0])
+    nb = tidy(json.loads(source[0]))
     cells = list(_cells(nb))
     if docname==root_doc:
         cells += [dict(cell_type='markdown', metadata={}, source=_toctree(*o)) for o in _contents(Path(app.srcdir)).items()]

@@ -121,7 +121,7 @@ def test_tables_are_shown_rounded(digits):
     learn = learner(digits)
     net = feature_net(learn.dls, epochs=1)
     for t in (latent_correlations(learn), level_correlations(learn, 0, 0), decodability(learn, n=100), sample_quality(learn, net),
-              disentanglement(learn, dict(label=digits.test_labels)), embed_latents(learn, n=30, perplexity=5, max_iter=250)): assert isinstance(t, Table)
+              disentanglement(learn, dict(label=digits.test_labels)), embed_latents(learn, n=30, perplexity=5, max_iter=250)): assert isinstance(t, ResultTable)
 
 def test_other_images_meet_the_learners_transforms(digits):
     learn = learner(digits, whiten=.1)

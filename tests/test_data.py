@@ -255,7 +255,7 @@ def test_augmentation_before_binarising_and_whitening():
     assert torch.isfinite(white.one_batch()[0]).all() and same_transforms(white, image_dls('digits', whiten=.01))
 
 @pytest.mark.parametrize('tfm,random', [(v2.RandomRotation(40), True), (v2.RandomHorizontalFlip(.999), True), (v2.RandomErasing(1.), True), (v2.GaussianNoise(sigma=.3, clip=False), True), (nn.Dropout(.5), True),
-    (lambda x: x + .3*torch.randn_like(x), True), (lambda x: x + float(np.random.rand()), True), (v2.RandomInvert(1.), True), (lambda x: 1-x, False), (nn.AvgPool2d(3, 1, 1), False), (v2.GaussianBlur(3, (1., 1.)), None)], ids=str)
+    (lambda x: x + .3*torch.randn_like(x), True), (lambda x: x + float(np.random.rand()), True), (v2.RandomInvert(1.), True), (lambda x: 1-x, False), (nn.AvgPool2d(3, 1, 1), False), (v2.GaussianBlur(3, (1., 1.)), None)], ids=lambda o: type(o).__name__)
 def test_functions_modules_and_torchvision(tfm, random):
     state = torch.get_rng_state()
     dls = image_dls('digits', bs=50, batch_tfms=tfm)

@@ -37,6 +37,7 @@ def broken(tmp_path):
     with pytest.raises(RuntimeError, match='power'): fit(learner(), seed=1, cbs=FailAt(20), resume=Checkpoint(tmp_path/'run', every=4))
     return tmp_path/'run'
 
+# above ten seconds: two kinds of runs, each once without and once with two kills
 @pytest.mark.parametrize('kills', [4, pytest.param(100, marks=pytest.mark.slow)])
 def test_killed_runs_end_as_if_they_had_not_been(kills):
     r = subprocess.run([sys.executable, here/'killed.py', str(kills), str(kills)], capture_output=True, text=True, env=os.environ | dict(OMP_NUM_THREADS='1', PYTHONPATH=str(here.parent)))
@@ -172,7 +173,7 @@ def two(cls, *args): return [cls(*a) if isinstance(a, tuple) else cls(**a) for a
 
 @pytest.mark.parametrize('every', [None, 4])
 @pytest.mark.parametrize('cbs', [lambda: GradientAccumulation(250), lambda: ParamScheduler(dict(wd=SchedLin(.1, 0.))), lambda: two(ReduceLROnPlateau, dict(monitor='elbo', patience=0, min_delta=99, factor=3), dict(monitor='nll', patience=1, min_delta=99)),
-                                 lambda: two(EarlyStoppingCallback, dict(monitor='elbo', patience=3, min_delta=-9), dict(monitor='kl', patience=1, min_delta=99))])
+                                 lambda: two(EarlyStoppingCallback, dict(monitor='elbo', patience=3, min_delta=-9), dict(monitor='kl', comp=np.less, patience=1, min_delta=-99))])
 def test_callbacks_that_hold_something_go_on(cbs, every, tmp_path):
     def flat(stop=None, **kw):
         learn = learner()
@@ -272,7 +273,7 @@ def test_history_has_no_row_of_a_validation_after_an_interruption():
     assert learn.elbo_history.table.split.tolist()==['train']
 
 def test_two_savers_keep_their_names(tmp_path):
-    savers = lambda: two(SaveModelCallback, dict(monitor='elbo', fname='a'), dict(monitor='kl', fname='b'))
+    savers = lambda: two(SaveModelCallback, dict(monitor='elbo', fname='a'), dict(monitor='kl', comp=np.less, fname='b'))
     with pytest.raises(RuntimeError, match='power'): fit(learner(path=tmp_path), cbs=savers()+[FailAt(20)], resume=tmp_path/'run')
     again = savers()
     fit(learner(path=tmp_path), cbs=again, resume=tmp_path/'run')

@@ -14,7 +14,8 @@ shots    = root/'tests'/'screenshots'
 chromium = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
 flags    = '--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync'.split()
 missing  = [n for n,o in dict(chromium=chromium, npm=shutil.which('npm')).items() if not o]
-pytestmark = pytest.mark.skipif(bool(missing) and not os.environ.get('VAE_NBDEV_BROWSER'), reason=f'needs {" and ".join(missing)}')
+pytestmark = [pytest.mark.skipif(bool(missing) and not os.environ.get('VAE_NBDEV_BROWSER'), reason=f'needs {" and ".join(missing)}'),
+              pytest.mark.xdist_group('site')]                             # one process builds it, which takes a minute, and opens it
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *args): pass
@@ -60,9 +61,11 @@ def shot(o, name): shots.mkdir(exist_ok=True); o.screenshot(path=shots/f'{name}.
 
 # -- pages ----------------------------------------------------------------------------------------------------------------
 
-def test_every_page_is_quiet_and_fits_a_phone(site, served, browser):
+sample = ['index', 'guide', 'explorer', 'results', 'references', 'analyse/00_evaluate', 'tutorials/07_ladder']      # one of each kind; --slow opens all
+
+def test_every_page_is_quiet_and_fits_a_phone(request, site, served, browser):
     wide = {}
-    for p in pages(site):
+    for p in pages(site) if request.config.getoption('--slow') else [f'{o}.html' for o in sample]:
         with opened(browser, f'{served}/{p}', viewport=dict(width=390, height=844)) as page:
             page.wait_for_load_state('networkidle')
             assert page.locator('h1').count()>=1, p
@@ -82,6 +85,19 @@ def test_links(site):
             if not (site/to).is_file(): dead.append(f'{p}: {to}')
             elif url.fragment and to in ids and urllib.parse.unquote(url.fragment) not in ids[to]: dead.append(f'{p}: {to}#{url.fragment}')
     assert len(soups)>40 and not dead, sorted(set(dead))
+
+def test_tables_are_rounded(site):
+    for p in pages(site):
+        soup = bs4.BeautifulSoup((site/p).read_text(encoding='utf-8'), 'html.parser')
+        long = [t for t in (c.get_text() for c in soup.select('table td')) if re.fullmatch(r'\s*-?\d+\.\d{5,}\s*', t)]
+        assert not long, f'{p}: {long[:3]}'
+
+def test_results_open_with_their_table(site):
+    soup = bs4.BeautifulSoup((site/'results.html').read_text(encoding='utf-8'), 'html.parser')
+    first = soup.select_one('article table')
+    assert first.find_previous('h2') is None
+    head = [c.get_text() for c in first.select('th')]
+    assert 'gap' in head and head[-1]=='differs'
 
 def public():
     "(path, object) of every public function and class"
@@ -129,6 +145,8 @@ def test_dark_mode(served, browser, name):
         page.wait_for_load_state('networkidle')
         rgb = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert max(map(int, re.findall(r'\d+', rgb)[:3]))<80, rgb
+        filters = page.locator('article img').evaluate_all("o => o.map(e => getComputedStyle(e).filter)")
+        assert not set(filters)-{'none'}, 'the page changes grey levels of pictures'
         shot(page, f'phone-{Path(name).name}')
 
 # -- the explorer on a page --------------------------------------------------------------------------------------------------

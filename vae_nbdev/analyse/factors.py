@@ -80,7 +80,7 @@ def disentangle(
     factors:dict, # Name to N values; NaN where an image has no such factor
     bins:int=10, # Classes of a continuous factor
     seed:int=0, # Of splits and forests
-) -> Table: # A row a factor, and 'mean'; columns mig, sap, disentanglement (in 'mean' alone), completeness, informativeness, latent (the most informative), images
+) -> ResultTable: # A row a factor, and 'mean'; columns mig, sap, disentanglement (in 'mean' alone), completeness, informativeness, latent (the most informative), images
     "MIG, SAP and DCI of codes for known factors"
     z,rows,importance = torch.as_tensor(codes).double().cpu().numpy(),{},[]
     if z.ndim!=2 or not factors: raise ValueError('disentangle wants codes N x latents and at least one factor')
@@ -97,7 +97,7 @@ def disentangle(
                           sap=_gap(_predictability(x, v, classes, v.dtype.kind=='f' and len(np.unique(v))>bins, held)),
                           completeness=_certainty(weights[None])[0], informativeness=right, latent=int(info.argmax()),
                           images=len(x))
-    r,table = np.stack(importance, 1),Table(rows.values(), index=pd.Index(rows, name='factor'))                     # r: latents x factors
+    r,table = np.stack(importance, 1),ResultTable(rows.values(), index=pd.Index(rows, name='factor'))                     # r: latents x factors
     table['disentanglement'] = np.nan
     table.loc['mean'] = table[['mig', 'sap', 'completeness', 'informativeness']].mean()
     table.loc['mean', 'disentanglement'] = (_certainty(r)*r.sum(1)).sum()/max(r.sum(), 1e-12)
@@ -113,7 +113,7 @@ def disentanglement(
     level:int=None, # Of a ladder; None takes all latents together
     seed:int=0, # Of the choice of images, splits and forests
     **kwargs # For `disentangle`
-) -> Table: # As that of `disentangle`
+) -> ResultTable: # As that of `disentangle`
     "MIG, SAP and DCI of a model's posterior means"
     if level is not None: _level(learn.model, level)
     codes,total = split_codes(learn, split, n, seed=seed),split_dl(learn.dls, split).n

@@ -34,7 +34,7 @@ def latent_correlations(
     n:int=5000, # Images at most
     dls:DataLoaders|Images|Tensor=None, # Other images than the learner's own, as for `split_codes`
     seed:int=0, # Of the choice of images and of their contrasts
-) -> Table: # A row a latent, by (level, latent); a column a label (NaN where no image has it), and 'random contrast'; the number of images in attrs['images']
+) -> ResultTable: # A row a latent, by (level, latent); a column a label (NaN where no image has it), and 'random contrast'; the number of images in attrs['images']
     "Correlation of each latent with each label and with random contrast; 0 for a latent that never moves"
     dls = _analysed(learn, dls)
     codes,cols = split_codes(learn, split, n, dls, seed=seed),{}
@@ -45,7 +45,7 @@ def latent_correlations(
     if 'contrast' not in left_out:
         moved = split_codes(learn, split, n, dls, random_contrast=True, seed=seed)
         cols['random contrast'] = _correlation(moved.means, moved.contrast)
-    res = Table(cols, index=codes.names)
+    res = ResultTable(cols, index=codes.names)
     res.attrs.update(images=len(codes.images), decimals=dict.fromkeys(cols, 2))
     return res
 
@@ -117,11 +117,11 @@ def level_correlations(
     split:str='test', # 'train', 'valid' or 'test'
     n:int=5000, # Images at most
     dls:DataLoaders|Images|Tensor=None, # Other images than the learner's own, as for `split_codes`
-) -> Table: # A row a latent of `lower`, a column a latent of `upper`
+) -> ResultTable: # A row a latent of `lower`, a column a latent of `upper`
     "Correlation of the posterior means of two levels"
     for l in (lower, upper): _level(learn.model, l)
     levels = split_codes(learn, split, n, dls).levels
-    res = Table(_correlations(levels[lower][0], levels[upper][0]))
+    res = ResultTable(_correlations(levels[lower][0], levels[upper][0]))
     return res.rename_axis(index=f'z{lower+1}', columns=f'z{upper+1}')
 
 # %% ../../nbs/analyse/02_levels.ipynb #08ef4d9b
@@ -150,7 +150,7 @@ def top_down_draws(
     level:int=0, # Below the highest: 0 is the lowest
     n:int=100, # Draws of the levels above
     seed:int=0, # Of the draws
-) -> Table: # A row a (draw, latent); columns (bottom-up | top-down | combined, mean | std)
+) -> ResultTable: # A row a (draw, latent); columns (bottom-up | top-down | combined, mean | std)
     "Bottom-up, top-down and combined Gaussians of a level for one image, the levels above drawn `n` times"
     model = learn.model
     if not isinstance(model, LadderVAE): raise TypeError(f'{type(model).__name__} has no levels: this needs a LadderVAE')
@@ -162,7 +162,7 @@ def top_down_draws(
         guess,p,q = (o[level] for o in _draw_levels(model, x, n))
     cols = {(k, s): getattr(d, a).expand(n, -1).flatten().cpu()
             for k,d in (('bottom-up', guess), ('top-down', p), ('combined', q)) for s,a in (('mean','mean'), ('std','stddev'))}
-    return Table(cols, index=pd.MultiIndex.from_product([range(n), range(model.latent_dims[level])], names=['draw','latent']))
+    return ResultTable(cols, index=pd.MultiIndex.from_product([range(n), range(model.latent_dims[level])], names=['draw','latent']))
 
 @inference
 def _draw_levels(model, x, n):
@@ -204,7 +204,7 @@ def embed_latents(
     dls:DataLoaders|Images|Tensor=None, # Other images than the learner's own, as for `split_codes`
     seed:int=0, # Of the choice of images and of the method
     **kwargs # For scikit-learn's `TSNE`, or for `umap.UMAP`
-) -> Table: # A row an image and level, by (level, image): x, y, and label where there are labels
+) -> ResultTable: # A row an image and level, by (level, image): x, y, and label where there are labels
     "Posterior means of every level, on a plane"
     if method not in ('tsne', 'umap'): raise ValueError(f"method is 'tsne' or 'umap', not {method!r}")
     codes,parts = split_codes(learn, split, n, dls, seed=seed),{}
@@ -213,7 +213,7 @@ def embed_latents(
     for l,(mean,*_) in enumerate(codes.levels):
         xy = _embedder(method, seed, **kwargs).fit_transform(StandardScaler().fit_transform(mean))
         parts[f'z{l+1}'] = pd.DataFrame(xy, columns=['x','y']).assign(**labels)
-    return Table(pd.concat(parts, names=['level','image']))
+    return ResultTable(pd.concat(parts, names=['level','image']))
 
 def _embedder(method, seed, **kwargs):
     if method=='tsne':
@@ -270,7 +270,7 @@ def decodability(
     learn:Learner, # From `vae_learner`, with a `VAE`
     n:int=5000, # Images of each split at most
     seed:int=0, # Of the choice of images and of their contrasts
-) -> Table: # A row a (target, features): dims, score (share right for 'label', R^2 for 'contrast'), se, chance
+) -> ResultTable: # A row a (target, features): dims, score (share right for 'label', R^2 for 'contrast'), se, chance
     "What linear readers, fitted on training images, read from test images: each level beside pixels, principal components and chance"
     plain,res = _train_and_test(learn, n, seed),{}
     left_out = _left_out(learn.dls, *plain, members=3)
@@ -286,7 +286,7 @@ def decodability(
             f,ft = ((o if target=='label' else torch.cat([o, o.square()], 1)).numpy() for o in (a[k], b[k]))
             pred = reader.fit(f, y).predict(ft)
             res[target,k] = dict(dims=a[k].shape[1], score=score(yt, pred), se=_bootstrap_se(score, yt, pred), chance=chance)
-    return Table(res).T.rename_axis(['target','features']).astype(dict(dims=int))
+    return ResultTable(res).T.rename_axis(['target','features']).astype(dict(dims=int))
 
 def _train_and_test(learn, n, seed, **kwargs):
     return [split_codes(learn, s, n, seed=seed, **kwargs) for s in ('train', 'test')]

@@ -188,7 +188,7 @@ def sample_quality(
     split:str='test', # Real images: 'valid', 'test', or 'train', with which a `feature_net` was trained
     temperature:float=1., # Of the samples
     seed:int=0, # Of samples and of the choice of images
-) -> Table: # Rows samples, reconstructions, real images; columns fid, kid, kid_sd, precision, recall, images, split, features
+) -> ResultTable: # Rows samples, reconstructions, real images; columns fid, kid, kid_sd, precision, recall, images, split, features
     "Distances of made images from real ones"
     if not isinstance(learn.model, VAE): raise TypeError(f'{type(learn.model).__name__} has no prior to draw images from: this needs a VAE')
     if n is not None and not (isinstance(n, int) and n>=4):
@@ -209,6 +209,6 @@ def sample_quality(
         (kid,sd),(precision,recall) = kernel_distance(target, f),precision_recall(target, f)
         rows[what] = dict(fid=frechet_distance(target, f), kid=kid, kid_sd=sd, precision=precision, recall=recall, images=n,
                           split=split, features=net.name)
-    res = Table(rows.values(), index=pd.Index(rows, name=''))
+    res = ResultTable(rows.values(), index=pd.Index(rows, name=''))
     res.attrs['decimals'] = dict(precision=3, recall=3)                            # also in the row of samples
     return res

@@ -138,13 +138,13 @@ def _fit_gabor(f):
 # %% ../../nbs/analyse/03_receptive.ipynb #d47973c9
 def fit_gabors(
     fields:Tensor, # N x C x H x W, for example from `receptive_fields`; channels are averaged
-) -> Table: # x, y (pixels), orientation (degrees, of the direction across the stripes), frequency (cycles a pixel), phase (degrees), sigma_across, sigma_along (pixels), amplitude, r2
+) -> ResultTable: # x, y (pixels), orientation (degrees, of the direction across the stripes), frequency (cycles a pixel), phase (degrees), sigma_across, sigma_along (pixels), amplitude, r2
     "The best Gabor for each field, and the share of its variance that it explains"
     if fields.ndim!=4: raise ValueError(f'fields are N x C x H x W, not {tuple(fields.shape)}')
     flat = fields.double().mean(1)
     if not flat.flatten(1).std(1).gt(0).all(): raise ValueError('A field without any variation has no Gabor')
     scale = flat.flatten(1).abs().amax(1)
-    res = Table([_fit_gabor((f/s).numpy()) for f,s in zip(flat, scale)])
+    res = ResultTable([_fit_gabor((f/s).numpy()) for f,s in zip(flat, scale)])
     return res.assign(amplitude=res.amplitude*scale.numpy())[['x','y','orientation','frequency','phase','sigma_across',
                                                               'sigma_along','amplitude','r2']]
 

@@ -39,5 +39,5 @@ def refit_prior(
     fit = GaussianMixture(n, covariance_type='diag', random_state=seed, **{'reg_covar': 1e-4, **kwargs}).fit(z.double().numpy())
     with forked_rng(model): model.set_prior(dict(name='mixture', n=n))
     model.prior.set_components(*(torch.tensor(o).float() for o in (fit.weights_, fit.means_, fit.covariances_)))
-    learn.opt = None                                                               # one that knows of it, should training go on
+    learn.opt,learn.born = None,list(model.parameters())                          # so that loss and optimiser know it, should training go on
     return model.prior
