@@ -29,11 +29,15 @@ def _factor(name, v, n, bins):
     if v.dtype.kind not in 'biuf': raise ValueError(f'The factor {name!r} holds {v.dtype}: give numbers, for names their index')
     if v.shape!=(n,): raise ValueError(f'The factor {name!r} has shape {v.shape}, but there are {n} codes')
     there = ~np.isnan(v) if v.dtype.kind=='f' else np.ones(n, bool)
-    if not there.any(): raise ValueError(f'The factor {name!r} is NaN for all {n} images: leave it out, or take images that have it')
+    if not there.any():
+        raise ValueError(f'The factor {name!r} is NaN for all {n} images: leave it out, or take images that have it')
     v = v[there]
-    if np.isinf(v).any(): raise ValueError(f'The factor {name!r} is infinite for {np.isinf(v).sum()} images: give NaN where an image has no such factor')
+    if np.isinf(v).any():
+        raise ValueError(f'The factor {name!r} is infinite for {np.isinf(v).sum()} images: give NaN where it has no value')
     classes = _binned(v, bins if v.dtype.kind=='f' else n)
-    if len(np.unique(classes))<2: raise ValueError(f'The factor {name!r} has only one value, {v[0]:g}, in {len(v)} images: leave it out, or take images in which it varies')
+    if len(np.unique(classes))<2:
+        raise ValueError(f'The factor {name!r} has only one value, {v[0]:g}, in {len(v)} images: leave it out, or take '
+                         'images in which it varies')
     if np.bincount(classes).min()<4:
         raise ValueError(f'The factor {name!r} has a value with {np.bincount(classes).min()} images: 4 or more are needed to hold some out')
     return there,v,classes

@@ -61,20 +61,23 @@ def _correlations(a, b):
 def _seen(dls, r):
     "Test images as the network sees them, when their contrast was scaled by `r`"
     dl,contrast = split_dl(dls),RandomContrast(r, r)
-    contrast.split_idx = None                                                        # of all images, not only in training
+    contrast.split_idx = None                                                    # of all images, not only in training
     tfms = [o for o in dl.after_batch.fs if not isinstance(o, RandomContrast)]
     with forked_rng(dls.train.device or 'cpu'):
         torch.manual_seed(0)
         return next(_batches(dl.new(after_batch=[*tfms, contrast])))
 
 def _left_out(dls, *codes, members=1):
-    "Why 'label' or 'contrast' can't be read from images, name to sentence, said in a warning; an error where neither can"
+    "Why 'label' or 'contrast' can't be read, name to sentence, said in a warning; an error where neither can"
     y,why = codes[0].labels,{}
     if any(o.labels is None for o in codes): why['label'] = 'the images have no labels'
-    elif len(y.unique())==1: why['label'] = f'all {len(y)} images are of one class, {codes[0].vocab[y[0]]!r}: take images of two or more'
-    elif (y.bincount()>=members).sum()<2: why['label'] = f'fewer than two classes have {members} of the {len(y)} images: give a larger n'
+    elif len(y.unique())==1:
+        why['label'] = f'all {len(y)} images are of one class, {codes[0].vocab[y[0]]!r}: take images of two or more'
+    elif (y.bincount()>=members).sum()<2:
+        why['label'] = f'fewer than two classes have {members} of the {len(y)} images: give a larger n'
     if torch.allclose(_seen(dls, .3), _seen(dls, .6), atol=1e-3):
-        why['contrast'] = "the loaders remove contrast, by a threshold or by normalising it: make them with grey images, or with binarize='sample'"
+        why['contrast'] = ('the loaders remove contrast, by a threshold or by normalising it: make them with grey images, '
+                           "or with binarize='sample'")
     if len(why)==2: raise ValueError('Nothing can be read from these images: ' + '; '.join(why.values()))
     for k,v in why.items():
         if y is not None: warnings.warn(f'{k} is left out: {v}', stacklevel=3)
@@ -94,7 +97,8 @@ def plot_latent_correlations(self:Learner,
     groups,chance = [g.droplevel(0) for _,g in c.groupby(level='level', sort=False)],3/c.attrs['images']**.5
     labels,columns = [k for k in c if k!='random contrast'],math.ceil(c.shape[1]/16)
     looks = dict(zip(labels, _class_colors(len(labels))), **{'random contrast': dict(marker='x', color='k')})
-    fig,axs = _subplots(1, len(groups), figsize=(2+columns+4*len(groups), 3.4), sharey=True, squeeze=False, width_ratios=[len(g)+6 for g in groups])
+    fig,axs = _subplots(1, len(groups), figsize=(2+columns+4*len(groups), 3.4), sharey=True, squeeze=False,
+                        width_ratios=[len(g)+6 for g in groups])
     for i,(g,ax) in enumerate(zip(groups, axs[0])):
         ax.axhspan(-chance, chance, color='.9'); ax.axhline(0, c='.7', lw=.8)
         for y in (-threshold, threshold): ax.axhline(y, c='k', lw=.8, ls='--')
@@ -274,7 +278,8 @@ def decodability(
     for target,(reader,dummy) in _readers().items():
         if target in left_out: continue
         train,test = plain if target=='label' else _train_and_test(learn, n, seed, random_contrast=True)
-        (y,yt),score = ((o.labels if target=='label' else o.contrast).numpy() for o in (train, test)),_right if target=='label' else _r2
+        y,yt = ((o.labels if target=='label' else o.contrast).numpy() for o in (train, test))
+        score = _right if target=='label' else _r2
         a,b = _features(train, learn),_features(test, learn)
         chance = score(yt, dummy.fit(a['pixels'], y).predict(b['pixels']))
         for k in a:
@@ -283,14 +288,16 @@ def decodability(
             res[target,k] = dict(dims=a[k].shape[1], score=score(yt, pred), se=_bootstrap_se(score, yt, pred), chance=chance)
     return ResultTable(res).T.rename_axis(['target','features']).astype(dict(dims=int))
 
-def _train_and_test(learn, n, seed, **kwargs): return [split_codes(learn, s, n, seed=seed, **kwargs) for s in ('train', 'test')]
+def _train_and_test(learn, n, seed, **kwargs):
+    return [split_codes(learn, s, n, seed=seed, **kwargs) for s in ('train', 'test')]
 
 def _warn_of_new(train, test):
     "Say which labels of test images no training image has"
     new = ~torch.isin(test.labels, train.labels)
     if new.any():
         names = ', '.join(repr(test.vocab[c]) for c in test.labels[new].unique())
-        warnings.warn(f'{new.sum()} of {len(new)} test images are of classes that no training image is of ({names}): no reader can get them right', stacklevel=3)
+        warnings.warn(f'{new.sum()} of {len(new)} test images are of classes that no training image is of ({names}): '
+                      'no reader can get them right', stacklevel=3)
 
 # %% ../../nbs/analyse/02_levels.ipynb #1f7517eb
 @patch

@@ -37,8 +37,8 @@ def frechet_distance(
     a,b,n = a.double(),b.double(),min(len(a), len(b))
     if n<2: raise ValueError(f'The Fréchet distance needs 2 features or more in each set, not {len(a)} and {len(b)}')
     if n<2*a.shape[1]:
-        warnings.warn(f'A Fréchet distance of {n} images in {a.shape[1]} features is far above what more images would give: take {2*a.shape[1]} '
-                      'or more, or the kernel distance, which has no such bias', stacklevel=2)
+        warnings.warn(f'A Fréchet distance of {n} images in {a.shape[1]} features is far above what more images would give: '
+                      f'take {2*a.shape[1]} or more, or the kernel distance, which has no such bias', stacklevel=2)
     (ma,ca),(mb,cb) = ((o.mean(0), torch.atleast_2d(o.T.cov())) for o in (a, b))
     cross = torch.linalg.eigvalsh(_root(ca)@cb@_root(ca)).clamp(min=0).sqrt().sum()
     return ((ma-mb).square().sum() + ca.trace() + cb.trace() - 2*cross).item()
@@ -129,8 +129,8 @@ def feature_net(
         train,test = _labelled(dls, 'train'),_labelled(dls, 'test')
         classes = train.tensors[1].unique()
         if len(classes)==1:
-            raise ValueError(f'All {len(train)} training images are of one class, {dls.images.vocab[classes[0]]!r}, from which a classifier learns '
-                             'nothing: give `net`, other features such as `InceptionFeatures()` or a `feature_net` of more classes')
+            raise ValueError(f'All {len(train)} training images are of one class, {dls.images.vocab[classes[0]]!r}, from which a '
+                             'classifier learns nothing: give `net`, other features such as `InceptionFeatures()` or a `feature_net` of more classes')
         loaders = DataLoaders(DataLoader(train, bs=min(250, len(train)), shuffle=True, drop_last=True, num_workers=0),
                               DataLoader(test, bs=500, num_workers=0), device=dls.device)
         loaders.train.rng,epochs = random.Random(seed),epochs or max(3, round(500/len(loaders.train)))

@@ -36,7 +36,8 @@ def _middle(owner, x, level):
     "The image C x H x W where a level is looked at, on the model's device"
     model = _model(owner); _level(model, level)
     if x is None and not isinstance(owner, Learner):
-        raise ValueError('A model alone knows no images: give a learner, whose mean training image is taken, or x, an image to take instead')
+        raise ValueError('A model alone knows no images: give a learner, whose mean training image is taken, '
+                         'or x, an image to take instead')
     x = _mean_image(owner.dls) if x is None else x
     if tuple(x.shape)!=model.image_shape: raise ValueError(f'x is one image of shape {model.image_shape}, not {tuple(x.shape)}')
     return x.to(next(model.parameters()))
@@ -64,9 +65,10 @@ def reverse_correlation(
     noise:float=.1, # Deviation of the noise of a pixel
     seed:int=0, # Of the noise
 ) -> Tensor: # latents x C x H x W, of the mean's change with a pixel's
-    "Average of white noise weighted with the responses of a level, over the covariance of the noise: <ss'>^-1 <sr> (Chichilnisky 2001)"
+    "Response-weighted average of white noise over its covariance, <ss'>^-1 <sr> (Chichilnisky 2001)"
     x,owner,model = _middle(model, x, level),model,_model(model)
-    if not (isinstance(n, int) and n>x.numel()): raise ValueError(f'n is a number of noisy images, more than the {x.numel()} pixels, not {n}')
+    if not (isinstance(n, int) and n>x.numel()):
+        raise ValueError(f'n is a number of noisy images, more than the {x.numel()} pixels, not {n}')
     if not noise>0: raise ValueError(f'noise is a deviation above 0, not {noise}')
     parts = [len(o) for o in torch.arange(n).split(500)]
     watched = isinstance(owner, Learner) and any(isinstance(cb, ProgressCallback) for cb in owner.cbs)
@@ -81,7 +83,7 @@ def _filters(model, x, level, parts, noise):
     at = _responses(model, x[None], level)
     for n in parts:
         s = noise*torch.randn(n, *x.shape, device=x.device, dtype=x.dtype)
-        r,s = _responses(model, x+s, level)-at,F.pad(s.flatten(1), (0,1), value=1.)  # the constant takes care of the means
+        r,s = _responses(model, x+s, level)-at,F.pad(s.flatten(1), (0,1), value=1.)  # means: the constant
         covariance,weighted = covariance+s.T@s,weighted+s.T@r
     return torch.linalg.solve(covariance, weighted)[:-1].T.reshape(-1, *x.shape)
 
