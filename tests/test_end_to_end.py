@@ -124,8 +124,11 @@ def test_get_preds_and_unreduced_loss(learn, dls):
     assert preds[0].shape==targs.shape==(n,1,28,28) and preds[1].shape==(n,1) and losses.shape==(n,)
 
 def test_epoch_loss_is_elbo_of_whole_validation(learn, dls):
-    e = evaluate(learn, 'test')
-    assert abs(learn.validate()[1]-e.nll.item()) < 2                      # each draws once for each of 360 images
+    "Over sixteen draws for each image, since one draw alone differs by a nat"
+    def validated(seed): learn.seeded_validation.seed = seed; return learn.validate()[1]
+    try: by_learner = sum(map(validated, range(16)))/16
+    finally: learn.seeded_validation.seed = 0
+    assert abs(by_learner-sum(evaluate(learn, 'test', seed=seed, pca=False).nll.item() for seed in range(16))/16) < .5
 
 def test_labels_stay_with_their_images(tmp_path):
     "The original shuffled test images and test labels with different seeds"

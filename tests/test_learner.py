@@ -56,15 +56,14 @@ def test_labels_are_no_target(dls):
     "Batches of as many images as these have columns, where labels would be broadcast"
     pairs = DataLoaders.from_dsets(labelled(64), labelled(16), bs=8, device='cpu')
     learn = fit(learner(pairs, likelihood='normal'), 2)
-    assert 0 < learn.loss_func.nll.isfinite().all() and learn.model.reconstruct(pairs.valid.one_batch()[0]).mean()<1
+    assert learn.loss_func.nll.isfinite().all() and learn.model.reconstruct(pairs.valid.one_batch()[0]).mean()<1
     targets = learn.get_preds()[1]
     assert targets.shape==(16,1,8,8)
     with pytest.raises(ValueError, match='learns from pairs'): Learner(pairs, learn.model, loss_func=ELBOLoss(learn.model.likelihood)).validate()
 
-@pytest.mark.parametrize('target', [(8,), (8,1), (8,8), (8,1,8), (1,1,8,8), (8,1,1,1), (8,1,8,1), (8,3,8,8)])
+@pytest.mark.parametrize('target', [(8,), (8,1), (8,8), (8,1,8), (8,1,1,1), (8,1,8,1), (8,3,8,8)])
 def test_a_target_that_would_be_broadcast(target):
     m = SmallDenseVAE((1,8,8), **small)
-    if target==(1,1,8,8): return                                                # eight draws of one image
     with pytest.raises(ValueError, match='learns from pairs'): ELBOLoss(m.likelihood)(m(torch.rand(8,1,8,8)), torch.rand(target))
 
 def test_noisy_and_clean_stay_a_pair():
@@ -177,6 +176,7 @@ def test_predictions_of_several_draws_are_one_an_image(dls):
     (params,kl),targets,losses = learn.get_preds(with_loss=True)
     assert params.shape==targets.shape==(360,1,8,8) and kl.shape==(360,1) and losses.shape==(360,)
     assert torch.equal(targets, split_images(dls, 'valid'))
-    learn.model.head[1].weight.data *= 30; learn.model.head[1].bias.data.zero_()       # parameters tell images apart
-    with learn.model.drawing(1), torch.no_grad(): own = learn.get_preds()[0][0]
-    assert torch.nn.functional.cosine_similarity(own.flatten(1), learn.model.decode(learn.model.encode(targets).mean).detach().flatten(1)).mean()>.3
+    codes = lambda x: x.flatten(1)[:,20:23]                                            # a posterior that tells images apart, almost without noise
+    learn.model.encode = lambda x: torch.distributions.Normal(codes(x), 1e-6)
+    own = learn.get_preds()[0][0]
+    assert torch.allclose(own, learn.model.decode(codes(targets)).detach(), atol=1e-3) and own.std(0).max()>.01

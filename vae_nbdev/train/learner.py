@@ -98,7 +98,7 @@ def _watch_rightly(cb):
     "fastai takes what grows to be better, unless its name holds 'loss' or 'error'"
     if cb.comp is not np.greater: return                                       # said by the user
     if cb.monitor=='nll': cb.comp,cb.min_delta = np.less,-cb.min_delta
-    elif cb.monitor in ('beta', 'kl', 'mi', 'tc', 'dim') or cb.monitor.startswith('kl_'):
+    elif cb.monitor in ('beta', 'kl') or cb.monitor.startswith('kl_'):
         raise ValueError(f"More of {cb.monitor} is neither better nor worse: let {type(cb).__name__} watch 'elbo' or 'nll', or give comp=np.less")
 
 class VAELearner(Learner):
