@@ -617,13 +617,13 @@ def fuzz(folder, target, n, **kw):
     assert not Path('canary').exists() and {str(f.relative_to(folder)) for f in folder.rglob('*') if f.is_file()}==names
     return seen
 
-few_files = 100                                                                # of each kind, where nothing else is said
+few_files = {t: 100 for t in targets} | {'bytes of a gzip': 400, "bytes of MNIST's files": 300}      # where nothing else is said; of these two, few changes can still be read
 
-@pytest.mark.parametrize('n', [few_files, pytest.param('all', marks=pytest.mark.slow)])
+@pytest.mark.parametrize('n', ['few', pytest.param('all', marks=pytest.mark.slow)])
 @pytest.mark.parametrize('target', targets)
 def test_fuzz(tmp_path, target, n):
-    seen = fuzz(tmp_path, target, int(os.environ.get('VAE_NBDEV_EXAMPLES', targets[target][-1])) if n=='all' else n, derandomize=True)
-    assert n!='all' or len(seen)>1 or 'weights' in target, seen                  # not all are refused at the door
+    seen = fuzz(tmp_path, target, int(os.environ.get('VAE_NBDEV_EXAMPLES', targets[target][-1])) if n=='all' else few_files[target], derandomize=True)
+    assert len(seen)>1 or 'weights' in target, seen                              # not all are refused at the door
 
 if __name__=='__main__':
     if sys.argv[1:2]==['--work']: work(Path(sys.argv[2]), int(sys.argv[3])); sys.exit()
@@ -631,4 +631,4 @@ if __name__=='__main__':
     counts = {g: (len(f(canary)), len(share(f(canary), 12))) for g,f in groups.items()}
     for g,(n,few) in counts.items(): print(f'{n:6,} {few:4,} {g}')
     print(f'{sum(n for n,_ in counts.values()):6,} attacks, {sum(few for _,few in counts.values()):,} attacks in the short run; '
-          f'{sum(t[-1] for t in targets.values()):,} files changed at random, {few_files*len(targets):,} files in the short run')
+          f'{sum(t[-1] for t in targets.values()):,} files changed at random, {sum(few_files.values()):,} files in the short run')
