@@ -172,7 +172,7 @@ class Own(VAE):
 def test_signature_of_ones_own(): assert str(inspect.signature(Own))=='(image_shape, width=30)'
 
 def test_predictions_of_several_draws_are_one_an_image(dls):
-    learn = learner(dls, iwae=3)
+    learn = learner(dls, iwae=3, precision='fp32')
     (params,kl),targets,losses = learn.get_preds(with_loss=True)
     assert params.shape==targets.shape==(360,1,8,8) and kl.shape==(360,1) and losses.shape==(360,)
     assert torch.equal(targets, split_images(dls, 'valid'))

@@ -344,6 +344,20 @@ def _analysed(learn, dls=None):
                       'on: pass the images, or image_dls(images, like=learn.dls)', stacklevel=3)
     return dls
 
+def _seen(dls, r):
+    "Test images as the network sees them, when their contrast was scaled by `r`"
+    dl,contrast = split_dl(dls),RandomContrast(r, r)
+    contrast.split_idx = None                                                    # of all images, not only in training
+    tfms = [o for o in dl.after_batch.fs if not isinstance(o, RandomContrast)]
+    with forked_rng(dls.train.device or 'cpu'):
+        torch.manual_seed(0)
+        return next(_batches(dl.new(after_batch=[*tfms, contrast])))
+
+def _no_contrast(dls):
+    "Why the network sees the same, whatever the contrast of an image was; '' where it does not"
+    if not torch.allclose(_seen(dls, .3), _seen(dls, .6), atol=1e-3): return ''
+    return "the loaders remove contrast, by a threshold or by normalising it: make them with grey images, or with binarize='sample'"
+
 def split_codes(
     learn:Learner, # From `vae_learner`, with a `VAE`
     split:str='test', # 'train', 'valid' or 'test'
@@ -357,6 +371,7 @@ def split_codes(
     if not isinstance(model, VAE): raise TypeError(f'{type(model).__name__} has no latents with a prior: this needs a VAE')
     if n is not None and n<2: raise ValueError(f'n is a number of images from 2, or None for all, not {n}')
     dls = _analysed(learn, dls)
+    if random_contrast and (why := _no_contrast(dls)): raise ValueError(f'random_contrast changes nothing: {why}')
     dl = split_dl(dls, split)
     idxs,contrast = _choice(dl, n, seed),RandomContrast()
     tfms = [t for t in dl.after_batch.fs if not isinstance(t, RandomContrast)]

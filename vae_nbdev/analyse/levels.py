@@ -24,7 +24,7 @@ from ..models.vae import *
 from ..models.ladder import *
 from ..train.callbacks import *
 from .evaluate import *
-from .evaluate import _analysed, _batches, _principal
+from .evaluate import _analysed, _batches, _no_contrast, _principal
 from .plots import _class_colors, _finish, _level, _subplots
 
 # %% ../../nbs/analyse/02_levels.ipynb #25492a5c
@@ -58,15 +58,6 @@ def _correlations(a, b):
     return (a.T@b).numpy()
 
 # %% ../../nbs/analyse/02_levels.ipynb #3c1f8a02
-def _seen(dls, r):
-    "Test images as the network sees them, when their contrast was scaled by `r`"
-    dl,contrast = split_dl(dls),RandomContrast(r, r)
-    contrast.split_idx = None                                                    # of all images, not only in training
-    tfms = [o for o in dl.after_batch.fs if not isinstance(o, RandomContrast)]
-    with forked_rng(dls.train.device or 'cpu'):
-        torch.manual_seed(0)
-        return next(_batches(dl.new(after_batch=[*tfms, contrast])))
-
 def _left_out(dls, *codes, members=1):
     "Why 'label' or 'contrast' can't be read, name to sentence, said in a warning; an error where neither can"
     y,why = codes[0].labels,{}
@@ -75,9 +66,7 @@ def _left_out(dls, *codes, members=1):
         why['label'] = f'all {len(y)} images are of one class, {codes[0].vocab[y[0]]!r}: take images of two or more'
     elif (y.bincount()>=members).sum()<2:
         why['label'] = f'fewer than two classes have {members} of the {len(y)} images: give a larger n'
-    if torch.allclose(_seen(dls, .3), _seen(dls, .6), atol=1e-3):
-        why['contrast'] = ('the loaders remove contrast, by a threshold or by normalising it: make them with grey images, '
-                           "or with binarize='sample'")
+    if _no_contrast(dls): why['contrast'] = _no_contrast(dls)
     if len(why)==2: raise ValueError('Nothing can be read from these images: ' + '; '.join(why.values()))
     for k,v in why.items():
         if y is not None: warnings.warn(f'{k} is left out: {v}', stacklevel=3)

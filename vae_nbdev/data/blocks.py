@@ -328,6 +328,9 @@ def image_dls(
         raise TypeError(f'like is what image_dls made, such as learn.dls, not a {type(like).__name__}')
     if like is not None and asked: raise TypeError(f'like= brings everything with it: leave out {", ".join(asked)}')
     if contrast not in (None, 'image', 'class'): raise ValueError(f"contrast is None, 'image' or 'class', not {contrast!r}")
+    if random_contrast and binarize=='threshold':
+        raise ValueError("random_contrast changes nothing before binarize='threshold', since a pixel above grey stays above grey: "
+                         "leave one of them out, or take binarize='sample'")
     bs = 100 if bs is None else bs
     if not isinstance(bs, int) or bs<1: raise ValueError(f'bs is a number of images, at least 1, not {bs!r}')
     if steps is not None and not (isinstance(steps, int) and steps>=1):
