@@ -88,6 +88,7 @@ def test_deepcopy_of_a_vampprior_has_its_own_encoder(binary):
         for p in m.parameters(): p.zero_()
     assert torch.equal(c.prior.log_prob(z), before) and not torch.allclose(m.prior.log_prob(z), before)
 
+# above ten seconds on a busy machine: four objectives, each trained until it shows
 def test_objectives(binary):
     plain,iwae,cap,tc = (fitted(binary, epochs=6, cbs=BetaWarmup(), **kw) for kw in ({}, dict(iwae=10), dict(capacity=3.), dict(tc=15.)))
     e = [evaluate(l, 'test').iloc[0] for l in (plain, iwae, cap, tc)]

@@ -1,5 +1,5 @@
 "A user's whole way, the README's promises, and wrong inputs along it"
-import json, subprocess, sys
+import json, shutil, subprocess, sys, textwrap
 from pathlib import Path
 import pytest, torch
 from matplotlib.figure import Figure
@@ -163,19 +163,25 @@ def test_class_in_a_function_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match='inside a function'): save_vae(Inner((1,28,28)), tmp_path/'m')
 
 def test_loaded_elsewhere_only_if_imported(tmp_path):
-    "A model of this file's class: another process has not seen it, and a file has nothing imported"
+    "A model of this file's class, and one of a module that lies beside it: another process has imported neither, and no file makes it do so"
     save_vae(MyVAE((1,28,28), 3), tmp_path/'mine')
-    code = f"from vae_nbdev import *\ntry: load_vae({str(tmp_path/'mine')!r})\nexcept CheckpointError as e: print('refused:', e)"
-    out = subprocess.run([sys.executable, '-W', 'ignore', '-c', code], capture_output=True, text=True, cwd=tmp_path)
-    assert 'refused:' in out.stdout and 'import the module that defines it first' in out.stdout, out.stderr
-    recipe = json.loads((tmp_path/'mine/vae.json').read_text())
+    shutil.copytree(tmp_path/'mine', tmp_path/'beside')
     (tmp_path/'mymodule.py').write_text('from torch import nn\nfrom vae_nbdev import VAE\n' + 'class MyVAE(VAE):\n'
         '    def _encoder(self): return nn.Sequential(nn.Flatten(), nn.Linear(784, 420), nn.ReLU(), nn.Linear(420, 37), nn.Dropout(.5))\n'
         '    def _decoder(self): return nn.Sequential(nn.Linear(self.latent_dim, 200), nn.ReLU(), nn.BatchNorm1d(200))\n')
-    (tmp_path/'mine/vae.json').write_text(json.dumps(recipe | dict(model='mymodule.MyVAE')))
-    code += "\nimport mymodule\n" + f"print(type(load_vae({str(tmp_path/'mine')!r})).__module__)"
+    recipe = json.loads((tmp_path/'mine/vae.json').read_text())
+    (tmp_path/'beside/vae.json').write_text(json.dumps(recipe | dict(model='mymodule.MyVAE')))
+    code = textwrap.dedent("""
+        from vae_nbdev import *
+        for name in ('mine', 'beside'):
+            try: load_vae(name)
+            except CheckpointError as e: print('refused:', e)
+        import mymodule
+        print(type(load_vae('beside')).__module__)
+    """)
     out = subprocess.run([sys.executable, '-W', 'ignore', '-c', code], capture_output=True, text=True, cwd=tmp_path)
-    assert 'refused:' in out.stdout and out.stdout.split()[-1]=='mymodule', out.stderr
+    assert out.stdout.count('refused:')==out.stdout.count('import the module that defines it first')==2, out.stderr
+    assert out.stdout.split()[-1]=='mymodule', out.stderr
 
 def test_demo(tmp_path):
     res = run_demo(tmp_path/'demo', epochs=1, n_per_family=60)

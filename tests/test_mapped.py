@@ -2,6 +2,7 @@
 import subprocess, sys, textwrap
 import numpy as np
 
+# above ten seconds: a file four times what one process may take has 200,000 images, and all are evaluated
 def test_trains_in_a_quarter_of_the_file(tmp_path):
     "With a cap on the memory of the process that the file exceeds four times, an epoch and its evaluation run through"
     n = 200_000

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(bool(missing) and not os.environ.get('VAE_NBDEV_
 class Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *args): pass
 
-# the first test takes more than ten seconds: it waits for the site to be built
+# the first tests take more than ten seconds: they wait for the site to be built, and for its pages to be parsed
 @pytest.fixture(scope='session')
 def site():
     "Folder of the site"
@@ -56,6 +56,11 @@ def opened(browser, address, **kwargs):
     finally: page.close()
     assert not wrong, f'{address}: {wrong}'
 
+@pytest.fixture(scope='module')
+def soups(site):
+    "All pages, parsed: path to soup"
+    return {p: bs4.BeautifulSoup((site/p).read_text(encoding='utf-8'), 'html.parser') for p in pages(site)}
+
 def pages(site): return sorted(str(p.relative_to(site)) for p in site.rglob('*.html') if '_static' not in p.parts)
 def shot(o, name): shots.mkdir(exist_ok=True); o.screenshot(path=shots/f'{name}.png')
 
@@ -73,10 +78,8 @@ def test_every_page_is_quiet_and_fits_a_phone(request, site, served, browser):
             if width>390: wide[p] = width
     assert not wide
 
-def test_links(site):
-    ids,dead = {},[]
-    soups = {p: bs4.BeautifulSoup((site/p).read_text(encoding='utf-8'), 'html.parser') for p in pages(site)}
-    for p,soup in soups.items(): ids[p] = {e['id'] for e in soup.find_all(id=True)}
+def test_links(site, soups):
+    ids,dead = {p: {e['id'] for e in soup.find_all(id=True)} for p,soup in soups.items()},[]
     for p,soup in soups.items():
         for e in soup.find_all(['a','img','script','link']):
             url = urllib.parse.urlsplit(e.get('href') or e.get('src') or '')
@@ -86,15 +89,13 @@ def test_links(site):
             elif url.fragment and to in ids and urllib.parse.unquote(url.fragment) not in ids[to]: dead.append(f'{p}: {to}#{url.fragment}')
     assert len(soups)>40 and not dead, sorted(set(dead))
 
-def test_tables_are_rounded(site):
-    for p in pages(site):
-        soup = bs4.BeautifulSoup((site/p).read_text(encoding='utf-8'), 'html.parser')
+def test_tables_are_rounded(soups):
+    for p,soup in soups.items():
         long = [t for t in (c.get_text() for c in soup.select('table td')) if re.fullmatch(r'\s*-?\d+\.\d{5,}\s*', t)]
         assert not long, f'{p}: {long[:3]}'
 
-def test_results_open_with_their_table(site):
-    soup = bs4.BeautifulSoup((site/'results.html').read_text(encoding='utf-8'), 'html.parser')
-    first = soup.select_one('article table')
+def test_results_open_with_their_table(soups):
+    first = soups['results.html'].select_one('article table')
     assert not [h for h in first.find_all_previous('h2') if h.find_parent('article')]
     head = [c.get_text() for c in first.select('th')]
     assert 'gap' in head and head[-1]=='differs'
@@ -107,9 +108,8 @@ def public():
             o = getattr(m, name)
             if getattr(o, '__module__', '')==module and (inspect.isfunction(o) or inspect.isclass(o)): yield f'{module}.{name}',o
 
-def test_every_public_name_is_documented(site):
-    soups = [bs4.BeautifulSoup((site/p).read_text(encoding='utf-8'), 'html.parser') for p in pages(site) if not p.startswith('_modules')]
-    shown = {dt['id']: dt for soup in soups for dt in soup.select('dt.sig[id]')}
+def test_every_public_name_is_documented(soups):
+    shown = {dt['id']: dt for p,soup in soups.items() if not p.startswith('_modules') for dt in soup.select('dt.sig[id]')}
     plain = lambda s: re.sub(r'\W+', '', s)
     assert len(list(public()))>150
     for path,o in public():
@@ -203,8 +203,9 @@ import torch
 from vae_nbdev import *
 torch.manual_seed(42)
 dls = image_dls('digits', binarize='threshold', bs=100)
-learn = vae_learner(dls, DenseLadderVAE(dls.image_shape, latent_dims=(8,2)), cbs=BetaWarmup())
-with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(20, 1e-3)
+widths = dict(encoder_widths=((128,64),(32,)), decoder_widths=((64,128),(32,64)))
+learn = vae_learner(dls, DenseLadderVAE(dls.image_shape, latent_dims=(8,2), **widths), cbs=BetaWarmup())
+with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(20, 3e-3)
 explore(learn)
 """
 
@@ -223,6 +224,7 @@ def voila(tmp_path):
         try: yield f'http://127.0.0.1:{port}/'
         finally: p.terminate(); p.wait(20)
 
+# above ten seconds: a server, a kernel that imports the library and trains, and a browser
 def test_explorer_in_a_notebook(voila, browser):
     for _ in range(120):
         with contextlib.suppress(OSError):
