@@ -35,7 +35,8 @@ ort = [modules/'onnxruntime-web/dist'/f for f in ('ort.wasm.min.mjs', 'ort-wasm-
 html_static_path = ['_static', *map(str, [modules/'mathjax/es5/tex-svg.js', *ort])]
 html_css_files,html_favicon = ['site.css'],'_static/favicon.svg'
 html_context = dict(default_mode='auto')
-html_theme_options = dict(use_download_button=True, use_fullscreen_button=False, show_toc_level=2, show_navbar_depth=1, home_page_in_toc=True)
+html_theme_options = dict(use_download_button=True, use_fullscreen_button=False, show_toc_level=2, show_navbar_depth=1, home_page_in_toc=True,
+                          navbar_persistent=[])                  # the sidebar has a search already
 html_show_sourcelink = False
 
 # -- what nbdev's directives ask for ------------------------------------------------------------------------------------
