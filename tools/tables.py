@@ -1,11 +1,10 @@
 "Stored outputs as a reader wants them: numbers in tables rounded, outputs that show nothing dropped"
 import re
-
-digits = {r'.+_se|fid': 2, r'train_loss|valid_loss|nats|(nll|recon|kl|elbo|log_px|loss|aux)(_\w+)?|ess|seconds|minutes': 1, r'(\w+_)?mse|kid(_sd)?': 4}   # as `Table` has them
+from vae_nbdev.analyse.evaluate import _places
 
 def decimals(column):
-    "How many a column of this name has"
-    return next((n for k,n in digits.items() if re.fullmatch(k, column.lower())), 3)
+    "How many a column of this name has, as in a `ResultTable`"
+    return _places({}, column.lower())
 
 def _text(cell): return re.sub(r'<[^>]*>', '', cell).strip()
 

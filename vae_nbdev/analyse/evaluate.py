@@ -124,7 +124,7 @@ class ResultTable(pd.DataFrame):
         return f'{line}\n\n'.lstrip()+'\n'.join('| '+' | '.join(o.replace('|', r'\|') for o in cells)+' |' for cells in lines)
 
 # %% ../../nbs/analyse/00_evaluate.ipynb #e5f036c8
-_decimals = {r'.+_se|fid': 2, r'(nll|recon|kl|elbo|log_px|loss)(_\w+)?|ess|seconds|minutes': 1, r'(\w+_)?mse|kid(_sd)?': 4,
+_decimals = {r'.+_se|fid': 2, r'(nll|recon|kl|elbo|log_px|loss|aux)(_\w+)?|(train|valid)_loss|nats|ess|seconds|minutes': 1, r'(\w+_)?mse|kid(_sd)?': 4,
              r'images|samples|active|latent|dims|(full_)?epochs?': 0}                        # 3 for all others
 
 def _parts(label): return [*label] if isinstance(label, tuple) else [label]
