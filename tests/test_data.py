@@ -5,10 +5,13 @@ from torch import nn
 from torchvision.transforms import v2
 from fastai.data.transforms import IntToFloatTensor
 from fastai.vision.augment import Resize, aug_transforms
+from vae_nbdev.data.images import *
 from vae_nbdev.data.pickles import *
+from vae_nbdev.data.arrays import *
+from vae_nbdev.data.files import *
 from vae_nbdev.data.sources import *
-from vae_nbdev.data.preprocess import *
-from vae_nbdev.data.blocks import *
+from vae_nbdev.data.transforms import *
+from vae_nbdev.data.loaders import *
 
 rng = np.random.default_rng(0)
 x28 = rng.integers(0, 256, (60,28,28), dtype=np.uint8)

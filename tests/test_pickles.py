@@ -2,8 +2,7 @@
 import collections, copyreg, gzip, io, os, pickle, struct, subprocess, sys, time
 from pathlib import Path
 import numpy as np, pytest, torch
-from vae_nbdev.data.pickles import (Images, DatasetError, UnsafePickleError, as_images, read_images, safe_unpickle,
-                                    write_images)
+from vae_nbdev import DatasetError, Images, UnsafePickleError, as_images, read_images, safe_unpickle, write_images
 
 DATA = os.environ.get('VAE_NBDEV_DATA')
 rng = np.random.default_rng(0)

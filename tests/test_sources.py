@@ -3,7 +3,8 @@ import math, os, socket, struct, sys, types, urllib.request
 from pathlib import Path
 from urllib.error import URLError
 import numpy as np, pytest, torch
-from vae_nbdev.data.pickles import *
+from vae_nbdev.data.images import *
+from vae_nbdev.data.files import *
 from vae_nbdev.data.sources import *
 
 @pytest.fixture

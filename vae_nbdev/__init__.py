@@ -2,10 +2,13 @@ __version__ = "0.1.0"
 
 from types import ModuleType as _Module
 
+from .data.images import *
 from .data.pickles import *
+from .data.arrays import *
+from .data.files import *
 from .data.sources import *
-from .data.preprocess import *
-from .data.blocks import *
+from .data.transforms import *
+from .data.loaders import *
 from .models.latents import *
 from .models.likelihoods import *
 from .models.networks import *

@@ -8,7 +8,7 @@ __all__ = ['run_demo']
 # %% ../nbs/demo.ipynb #1e208506
 import json, sys, time, matplotlib.pyplot as plt, torch
 from pathlib import Path
-from .data.blocks import *
+from .data.loaders import *
 from .models.vae import *
 from .train.callbacks import *
 from .train.learner import *

@@ -13,7 +13,7 @@ from fastcore.script import call_parse
 from pathlib import Path
 from fastai.callback.core import Callback
 from torch import nn
-from .data.blocks import *
+from .data.loaders import *
 from .models.networks import *
 from .models.vae import *
 from .models.ladder import *

@@ -18,9 +18,9 @@ from fastprogress.fastprogress import progress_bar
 from html import escape
 from numbers import Integral, Number
 from torch import Tensor
-from ..data.pickles import *
-from ..data.preprocess import *
-from ..data.blocks import *
+from ..data.images import *
+from ..data.transforms import *
+from ..data.loaders import *
 from ..models.latents import *
 from ..models.likelihoods import *
 from ..models.vae import *

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 from torchvision.utils import make_grid
-from ..data.pickles import *
+from ..data.images import *
 from ..models.latents import *
 from ..models.vae import *
 from ..models.ladder import *

@@ -18,8 +18,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from torch.distributions import Normal
-from ..data.pickles import *
-from ..data.preprocess import *
+from ..data.images import *
+from ..data.transforms import *
 from ..models.vae import *
 from ..models.ladder import *
 from ..train.callbacks import *

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 from torchvision.utils import make_grid
-from ..data.blocks import *
+from ..data.loaders import *
 from ..models.latents import *
 from ..models.vae import *
 from .evaluate import *

@@ -18,7 +18,7 @@ from fastai.optimizer import OptimWrapper, set_item_pg
 from fastai.data.core import DataLoaders
 from fastai.callback import schedule, tracker       # `fit_one_cycle`, `lr_find`; `SaveModelCallback` and its like
 from torch import Tensor
-from ..data.blocks import *
+from ..data.loaders import *
 from ..models.vae import *
 from ..models.likelihoods import *
 from .losses import *
