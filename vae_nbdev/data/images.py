@@ -16,13 +16,25 @@ from fastcore.basics import patch
 class DatasetError(ValueError): "What was read is no data set of images: the message names file, key and what was expected"
 
 # %% ../../nbs/data/00_images.ipynb #c41e9877
-def quoted(o): return o[:60] if isinstance(o, str) else reprlib.repr(o)[:60]
+def quoted(o):
+    "The beginning of what a file brought, for a message"
+    return o[:60] if isinstance(o, str) else reprlib.repr(o)[:60]
 
-def place(name, *keys): return name + (':' + ''.join(f' `{quoted(k)}`' for k in keys) if keys else '')
+def place(
+    name:str, # Of the file
+    *keys # Down to the part that is meant
+) -> str:
+    "Where in a file something is, for the beginning of a message"
+    return name + (':' + ''.join(f' `{quoted(k)}`' for k in keys) if keys else '')
 
-def times(shape): return ' x '.join(map(str, shape))
+def times(shape):
+    "A shape in writing: 5 x 28 x 28"
+    return ' x '.join(map(str, shape))
 
-def too_large(name, max_bytes):
+def too_large(
+    name:str, # Of the file, or place in it
+    max_bytes:int, # That it may take
+) -> DatasetError:
     "The error for what asks for more memory than it may have"
     return DatasetError(f'{name} would take more than {max_bytes:,} bytes of memory; where you trust it, give a larger `max_bytes`, '
                         'or leave it on the disk, mapped=True (.npy or uncompressed .npz)')

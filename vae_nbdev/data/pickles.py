@@ -190,8 +190,11 @@ def _plain(o, name, keys=(), seen=None):
 
 # %% ../../nbs/data/01_pickles.ipynb #5559ad5e
 @contextmanager
-def reading(at, expected):
-    "What goes wrong here is told as an error of the file"
+def reading(
+    at:str, # The file, or the place in it
+    expected:str, # What should be there
+):
+    "A context in which what goes wrong is told as an error of the file"
     try: yield
     except (DatasetError,UnsafePickleError): raise
     except MemoryError:
