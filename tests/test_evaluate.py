@@ -6,7 +6,7 @@ from fastai.vision.all import (CategoryBlock, DataBlock, ImageBlock, IndexSplitt
                                get_image_files, noop)
 from PIL import Image
 from vae_nbdev import *
-from vae_nbdev.analyse.plots import _class_colors
+from vae_nbdev.analyse.drawing import class_colors
 
 @pytest.fixture(scope='module')
 def digits(): return image_dls('digits', bs=100, binarize='threshold')

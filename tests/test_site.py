@@ -66,7 +66,7 @@ def shot(o, name): shots.mkdir(exist_ok=True); o.screenshot(path=shots/f'{name}.
 
 # -- pages ----------------------------------------------------------------------------------------------------------------
 
-sample = ['index', 'guide', 'explorer', 'results', 'references', 'analyse/00_evaluate', 'tutorials/07_ladder']      # one of each kind; --slow opens all
+sample = ['index', 'guide', 'explorer', 'results', 'references', 'analyse/02_numbers', 'tutorials/07_ladder']      # one of each kind; --slow opens all
 
 def test_every_page_is_quiet_and_fits_a_phone(request, site, served, browser):
     wide = {}

@@ -1,10 +1,10 @@
 "Stored outputs as a reader wants them: numbers in tables rounded, outputs that show nothing dropped"
 import re
-from vae_nbdev.analyse.evaluate import _places
+from vae_nbdev.analyse.tables import decimal_places
 
 def decimals(column):
     "How many a column of this name has, as in a `ResultTable`"
-    return _places({}, column.lower())
+    return decimal_places({}, column.lower())
 
 def _text(cell): return re.sub(r'<[^>]*>', '', cell).strip()
 

@@ -20,7 +20,11 @@ from .train.callbacks import *
 from .train.learner import *
 from .train.checkpoints import *
 from .train.runs import *
-from .analyse.evaluate import *
+from .analyse.tables import *
+from .analyse.components import *
+from .analyse.numbers import *
+from .analyse.codes import *
+from .analyse.drawing import *
 from .analyse.plots import *
 from .analyse.levels import *
 from .analyse.receptive import *

@@ -13,7 +13,7 @@ from .models.vae import *
 from .train.callbacks import *
 from .train.learner import *
 from .train.checkpoints import *
-from .analyse.evaluate import *
+from .analyse.numbers import *
 from .analyse.plots import *
 
 # %% ../nbs/demo.ipynb #3524221e

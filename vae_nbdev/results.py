@@ -21,7 +21,8 @@ from .train.callbacks import *
 from .train.learner import *
 from .train.checkpoints import *
 from .train.runs import *
-from .analyse.evaluate import *
+from .analyse.tables import *
+from .analyse.numbers import *
 
 # %% ../nbs/results.ipynb #72a9d2c2
 def _layers(activation, *widths, first=nn.Linear):
