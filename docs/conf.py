@@ -104,7 +104,7 @@ def _pages(src, folder): return sorted(f'{folder}/{p.stem}' for p in (src/folder
 
 def _contents(src):
     "Captions and their pages"
-    return {'Begin': ['guide', 'explorer'], 'Tutorials': _pages(src, 'tutorials'), 'Data': _pages(src, 'data'), 'Models': _pages(src, 'models'),
+    return {'Begin': ['guide', 'explorer'], 'Tutorials': _pages(src, 'tutorials'), 'Data': _pages(src, 'data'), 'Models': ['core', *_pages(src, 'models')],
             'Training': _pages(src, 'train'), 'Analysis': [*_pages(src, 'analyse'), 'results', 'demo'], 'References': ['references', 'genindex']}
 
 def _toctree(caption, pages): return f'```{{toctree}}\n:hidden:\n:caption: {caption}\n\n' + '\n'.join(pages) + '\n```'

@@ -2,6 +2,7 @@ __version__ = "0.1.0"
 
 from types import ModuleType as _Module
 
+from .core import *
 from .data.images import *
 from .data.pickles import *
 from .data.arrays import *

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from torch import Tensor
+from ..core import *
 from ..data.images import *
 from ..data.transforms import *
 from ..data.loaders import *
@@ -63,7 +64,7 @@ def _seen(dls, r):
     dl,contrast = split_dl(dls),RandomContrast(r, r)
     contrast.split_idx = None                                                    # of all images, not only in training
     tfms = [o for o in dl.after_batch.fs if not isinstance(o, RandomContrast)]
-    with forked_rng(dls.train.device or 'cpu'):
+    with fork_rng(dls.train.device or 'cpu'):
         torch.manual_seed(0)
         return next(image_batches(dl.new(after_batch=[*tfms, contrast])))
 
@@ -102,10 +103,10 @@ def split_codes(
     tfms = [t for t in dl.after_batch.fs if not isinstance(t, RandomContrast)]
     if random_contrast: contrast.split_idx = None; tfms.append(contrast)                         # of all images, not only in training
     parts,factors = [],[]
-    with forked_rng(model), torch.no_grad():
+    with fork_rng(model), torch.no_grad():
         torch.manual_seed(seed)
         for x in image_batches(dl.new(get_idxs=idxs.tolist, after_batch=tfms)):
-            with forked_rng(model): parts.append((x, [(q.mean, q.stddev, unit_kl(q, p)) for q,p in model.latent_levels(x)]))     # whatever a KL draws
+            with fork_rng(model): parts.append((x, [(q.mean, q.stddev, unit_kl(q, p)) for q,p in model.latent_levels(x)]))     # whatever a KL draws
             if random_contrast: factors.append(contrast.r.flatten())
     images,levels = zip(*parts)
     levels = [tuple(torch.cat(o).cpu() for o in zip(*level)) for level in zip(*levels)]

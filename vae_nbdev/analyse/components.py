@@ -9,6 +9,7 @@ __all__ = ['pca_error']
 import math, torch
 from fastai.data.core import DataLoaders
 from torch import Tensor
+from ..core import *
 from ..data.transforms import *
 from ..data.loaders import *
 from ..data.loaders import image_batches, shape_of
@@ -21,7 +22,7 @@ def principal_components(
 ) -> tuple: # D and D x `n_components` or more
     "Mean of the training images and their principal components, the first in the first column"
     if not hasattr(dls, 'principal') or dls.principal[1].shape[1]<min(n_components, dls.train.n, len(dls.principal[0])):
-        with forked_rng(dls.train.device or 'cpu'):
+        with fork_rng(dls.train.device or 'cpu'):
             torch.manual_seed(0)                                                   # the same, whoever asks first
             dls.principal = _exact(dls) if math.prod(shape_of(dls))<=_most_pixels else _from_a_sample(dls, n_components)
     return dls.principal
@@ -59,6 +60,6 @@ def pca_error(
     split:str='test', # Where the error is measured
 ) -> float: # Mean squared error per pixel
     "Error of reconstructing images from their first principal components"
-    with forked_rng(dls.train.device or 'cpu'):
+    with fork_rng(dls.train.device or 'cpu'):
         torch.manual_seed(0)                                                       # of images that are drawn anew, the same each time
         return torch.cat([pca_errors(dls, n_components, x) for x in image_batches(split_dl(dls, split))]).double().mean().item()

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 from torchvision.utils import make_grid
+from ..core import *
 from ..data.loaders import *
 from ..models.vae import *
 

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 from torchvision.utils import make_grid
+from ..core import *
 from ..data.images import *
 from ..data.loaders import *
 from ..models.latents import *
@@ -137,7 +138,7 @@ class _Samples(_Tab):
         self.show()
 
     def show(self, change=None):
-        with forked_rng(self.explorer.model):
+        with fork_rng(self.explorer.model):
             torch.manual_seed(self.seed.value)
             z = self.explorer.model.sample_latents(self.side**2, self.temperature.value)
         self.latents = dict(z1=z)
@@ -250,7 +251,7 @@ def use(self:Explorer,
     self.model,self.picture = model,Picture()
     device = next(model.parameters()).device
     if images is not None: self.images = images.to(device)
-    with forked_rng(model):
+    with fork_rng(model):
         torch.manual_seed(0)
         draws = _prior_draws(model)
     self.ranges,levels = [_ranges(o) for o in draws],range(len(model.latent_dims))
@@ -348,7 +349,7 @@ def explore(
     if not isinstance(data, DataLoaders):
         raise TypeError(f'data is loaders from `image_dls`, or a tensor of images, not {type(data).__name__}')
     dl = split_dl(data, 'test')
-    with forked_rng(model):
+    with fork_rng(model):
         torch.manual_seed(0)
         x = torch.cat([*image_batches(dl.new(get_idxs=lambda: list(range(min(n, dl.n)))))])
     return Explorer(model, x, *split_labels(data, 'test'), partial(viewed_images, data), runs)

@@ -18,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from torch.distributions import Normal
+from ..core import *
 from ..data.images import *
 from ..data.transforms import *
 from ..data.loaders import *
@@ -150,7 +151,7 @@ def top_down_draws(
     if not 0<=level<len(model.latent_dims)-1:
         raise ValueError(f'level is one below the highest, 0 to {len(model.latent_dims)-2}, not {level}')
     if tuple(x.shape)!=model.image_shape: raise ValueError(f'x is one image of shape {model.image_shape}, not {tuple(x.shape)}')
-    with forked_rng(model):
+    with fork_rng(model):
         torch.manual_seed(seed)
         guess,p,q = (o[level] for o in _draw_levels(model, x, n))
     cols = {(k, s): getattr(d, a).expand(n, -1).flatten().cpu()

@@ -12,6 +12,7 @@ from fastai.callback.progress import ProgressCallback
 from fastai.learner import Learner
 from fastprogress.fastprogress import progress_bar
 from torch import Tensor
+from ..core import *
 from ..data.loaders import *
 from ..data.loaders import image_batches, shape_of
 from ..models.latents import *
@@ -36,7 +37,7 @@ def _layer_bytes(model, x, k):
 
 def _draw_bytes(model, x):
     "What a draw takes: its layers, and the steps to its likelihood"
-    with forked_rng(model): layers = _layer_bytes(model, x, 2)-_layer_bytes(model, x, 1)
+    with fork_rng(model): layers = _layer_bytes(model, x, 2)-_layer_bytes(model, x, 1)
     mixed = len(model.prior.logits) if isinstance(model.prior, MixturePrior) else 0
     return layers + 6*4*model.likelihood.n_params*math.prod(model.image_shape[1:]) + 4*8*mixed
 
@@ -108,10 +109,10 @@ def _all_images(learn, split, k, n, memory, seed, pca):
     model,dl,pick,terms,codes,fits = learn.model,split_dl(learn.dls, split),torch.Generator().manual_seed(seed),_Moments(),_Moments(),True
     if n is not None: dl = dl.new(get_idxs=random_choice(dl, n, seed).tolist)
     watched = k and any(isinstance(cb, ProgressCallback) for cb in learn.cbs)
-    with forked_rng(model), torch.no_grad(), model.drawing() if isinstance(model, VAE) else nullcontext():
+    with fork_rng(model), torch.no_grad(), model.drawing() if isinstance(model, VAE) else nullcontext():
         torch.manual_seed(seed)
         for x in progress_bar(image_batches(dl), total=math.ceil(min(dl.n, n or dl.n)/dl.bs), leave=False) if watched else image_batches(dl):
-            with forked_rng(model), _encoded_once(model, x):                            # so that images are the same, however often is drawn
+            with fork_rng(model), _encoded_once(model, x):                            # so that images are the same, however often is drawn
                 torch.manual_seed(torch.randint(2**62, (), generator=pick).item())
                 each = _per_image(model, learn.dls, x, k, memory, pca)
                 terms.add(torch.stack([o.cpu().double() for o in each.values()], 1))

@@ -11,6 +11,7 @@ from fastcore.basics import patch
 from fastai.learner import Learner
 from matplotlib.figure import Figure
 from torch import Tensor
+from ..core import *
 from ..data.loaders import *
 from ..data.loaders import image_batches
 from ..models.latents import *
@@ -117,7 +118,7 @@ def _quantiles(model, shares):
     "Of every latent in the prior, at `shares`: n x latents; from draws where there is no formula"
     try: return model.prior.marginals.icdf(shares[:,None].to(model.prior.loc)).cpu()
     except NotImplementedError:
-        with forked_rng(model): torch.manual_seed(0); return model.prior.sample(100_000).cpu().quantile(shares, 0)
+        with fork_rng(model): torch.manual_seed(0); return model.prior.sample(100_000).cpu().quantile(shares, 0)
 
 # %% ../../nbs/analyse/05_plots.ipynb #de67afb2
 @patch

@@ -18,6 +18,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn, Tensor
 from torch.utils.data import TensorDataset
+from ..core import *
 from ..data.loaders import *
 from ..models.vae import *
 from ..train.callbacks import *
@@ -126,7 +127,7 @@ def feature_net(
     "A classifier of the training images of `dls`, whose features measure samples"
     path = None if path is None else Path(path).expanduser()
     if path is not None and path.suffix!='.safetensors': raise ValueError(f'path is a file that ends in .safetensors, not {path}')
-    with forked_rng(dls.device):
+    with fork_rng(dls.device):
         if path is not None and path.exists(): return _read(path, dls, epochs, seed)
         torch.manual_seed(seed)
         train,test = _labelled(dls, 'train'),_labelled(dls, 'test')
@@ -199,7 +200,7 @@ def sample_quality(
     model,images = learn.model,split_codes(learn, split, None if n is None else 2*n, seed=seed).images
     net,target,real = feature_net(learn.dls) if net is None else net,images[::2],images[1::2]
     n,device = len(real),next(model.parameters()).device
-    with forked_rng(model):
+    with fork_rng(model):
         torch.manual_seed(seed)
         made = {'samples': [_means(model, len(o), temperature) for o in torch.arange(n).split(500)],
                 'reconstructions': [model.reconstruct(o.to(device)) for o in real.split(500)], 'real images': [real]}

@@ -15,6 +15,7 @@ from fastprogress.fastprogress import progress_bar
 from matplotlib.figure import Figure
 from scipy.optimize import least_squares
 from torch import Tensor
+from ..core import *
 from ..data.loaders import *
 from ..models.vae import *
 from ..models.ladder import *
@@ -47,7 +48,7 @@ def _middle(owner, x, level):
 def _mean_image(dls):
     "Of the training images, as the network sees them: C x H x W"
     dl = split_dl(dls, 'train')
-    with forked_rng(dls.train.device or 'cpu'):
+    with fork_rng(dls.train.device or 'cpu'):
         torch.manual_seed(0)                                                       # of pixels that are drawn anew
         return (sum(x.cpu().double().sum(0) for x in image_batches(dl))/dl.n).float()
 
@@ -74,7 +75,7 @@ def reverse_correlation(
     if not noise>0: raise ValueError(f'noise is a deviation above 0, not {noise}')
     parts = [len(o) for o in torch.arange(n).split(500)]
     watched = isinstance(owner, Learner) and any(isinstance(cb, ProgressCallback) for cb in owner.cbs)
-    with forked_rng(model):
+    with fork_rng(model):
         torch.manual_seed(seed)
         return _filters(model, x, level, progress_bar(parts, leave=False) if watched else parts, noise).cpu()
 

@@ -9,6 +9,7 @@ __all__ = ['refit_prior']
 import torch
 from fastai.learner import Learner
 from sklearn.mixture import GaussianMixture
+from ..core import *
 from ..models.latents import *
 from ..models.vae import *
 from ..models.ladder import *
@@ -35,11 +36,11 @@ def refit_prior(
     if images is not None and images<2*n: raise ValueError(f'{n} Gaussians want {2*n} images or more, not {images}')
     codes = split_codes(learn, 'train', images, seed=seed)
     if len(codes.images)<2*n: raise ValueError(f'{n} Gaussians want more than {len(codes.images)} images: take fewer')
-    with forked_rng(model), torch.no_grad():
+    with fork_rng(model), torch.no_grad():
         torch.manual_seed(seed)
         z = torch.cat([model.latent_levels(x.to(next(model.parameters()).device))[0][0].sample().cpu() for x in codes.images.split(500)])
     fit = GaussianMixture(n, covariance_type='diag', random_state=seed, **{'reg_covar': 1e-4, **kwargs}).fit(z.double().numpy())
-    with forked_rng(model): model.set_prior(dict(name='mixture', n=n))
+    with fork_rng(model): model.set_prior(dict(name='mixture', n=n))
     model.prior.set_components(*(torch.tensor(o).float() for o in (fit.weights_, fit.means_, fit.covariances_)))
     learn.opt,learn.born = None,list(model.parameters())                          # so that loss and optimiser know it, should training go on
     return model.prior

@@ -17,6 +17,7 @@ from IPython.display import Image as Shown, display
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 from torchvision.utils import make_grid
+from ..core import *
 from ..models.vae import *
 from ..train.callbacks import *
 from ..train.callbacks import _beta, _is_fit, _kl_names
@@ -27,7 +28,7 @@ from .drawing import decoded_images, draw_sheet, sheet_size, vae_of
 def _fixed_samples(learn, n, seed):
     "Images of `n` latents that are the same at each call: n x C x H x W in [0, 1]"
     model = vae_of(learn)
-    with forked_rng(model):
+    with fork_rng(model):
         torch.manual_seed(seed)
         return decoded_images(model, model.sample_latents(n), learn)
 

@@ -9,6 +9,7 @@ __all__ = ['MeanDecoder', 'export_onnx']
 import json, logging, torch, warnings
 from pathlib import Path
 from torch import nn, Tensor
+from ..core import *
 from .vae import *
 from .ladder import *
 

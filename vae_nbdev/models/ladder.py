@@ -12,6 +12,7 @@ from fastcore.basics import patch, store_attr
 from fastcore.meta import delegates
 from torch import nn, Tensor
 from torch.distributions import Normal, kl_divergence
+from ..core import *
 from .latents import *
 from .likelihoods import *
 from .networks import *
