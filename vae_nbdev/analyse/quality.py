@@ -22,7 +22,7 @@ from ..core import *
 from ..data.loaders import *
 from ..models.vae import *
 from ..train.callbacks import *
-from ..train.runs import _checksum
+from ..core import checksum
 from .tables import *
 from .numbers import *
 from .codes import *
@@ -141,7 +141,7 @@ def feature_net(
         net = FeatureNet(dls.image_shape, len(dls.images.vocab))
         learn = Learner(loaders, net, loss_func=CrossEntropyLossFlat(), metrics=accuracy)
         with learn.no_logging(): learn.fit_one_cycle(epochs, 3e-3)
-    net.recipe = dict(data=getattr(dls, 'recipe', {}), images=_checksum(dls.train.images),
+    net.recipe = dict(data=getattr(dls, 'recipe', {}), images=checksum(dls.train.images),
                       image_shape=list(dls.image_shape), n_classes=net.last.out_features, width=net.last.in_features,
                       epochs=epochs, seed=seed, accuracy=learn.recorder.values[-1][-1])
     if path is not None:
@@ -153,7 +153,7 @@ def feature_net(
 def _read(path, dls, epochs, seed):
     "The classifier in a file, if it belongs to `dls` and was trained so"
     with safe_open(path, 'pt') as f: recipe = json.loads((f.metadata() or {}).get('recipe', '{}'))
-    if recipe.get('data')!=getattr(dls, 'recipe', {}) or recipe.get('image_shape')!=list(dls.image_shape) or recipe.get('images')!=_checksum(dls.train.images):
+    if recipe.get('data')!=getattr(dls, 'recipe', {}) or recipe.get('image_shape')!=list(dls.image_shape) or recipe.get('images')!=checksum(dls.train.images):
         raise ValueError(f'{path} holds no classifier of these images, but of {recipe.get("data")}: choose another file')
     if recipe['seed']!=seed or epochs not in (None, recipe['epochs']):
         raise ValueError(f'{path} holds a classifier that was trained for {recipe["epochs"]} epochs with seed '

@@ -20,8 +20,8 @@ from torchvision.utils import make_grid
 from ..core import *
 from ..models.vae import *
 from ..train.callbacks import *
-from ..train.callbacks import _beta, _is_fit, _kl_names
-from ..train.checkpoints import _write
+from ..train.callbacks import beta_now, is_fit, kl_names
+from ..core import write_whole
 from .drawing import decoded_images, draw_sheet, sheet_size, vae_of
 
 # %% ../../nbs/analyse/12_watch.ipynb #256ac59b
@@ -36,7 +36,7 @@ class _WhileTraining(Callback):
     "A callback of fits alone, in the first process"
     run_valid = False
     def before_fit(self):
-        self.run = _is_fit(self.learn) and not getattr(self.learn, 'rank_distrib', 0)
+        self.run = is_fit(self.learn) and not getattr(self.learn, 'rank_distrib', 0)
         if self.run: self.start()
 
 # %% ../../nbs/analyse/12_watch.ipynb #10280929
@@ -63,7 +63,7 @@ class WatchCallback(_WhileTraining):
         l = self.learn.loss_func
         kls = l.kl_levels.mean(0).tolist()
         self.points.append((self.train_iter/len(self.dls.train), self.learn.loss.item(), l.nll.mean().item(),
-                            dict(zip(_kl_names(l, len(kls)), kls)), _beta(l)))
+                            dict(zip(kl_names(l, len(kls)), kls)), beta_now(l)))
         if self.live and time.time()-self.drawn > 10*self.cost: self.draw()
 
     def after_train(self):
@@ -173,7 +173,7 @@ def save(self:GifCallback,
     durations = [round(1000/self.fps)]*len(others)+[2000]                        # the last one stays
     first.save(gif, 'gif', save_all=True, append_images=others, duration=durations, loop=0)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write(path, gif.getvalue())
+    write_whole(path, gif.getvalue())
     return path
 
 @patch

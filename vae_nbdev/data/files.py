@@ -6,9 +6,10 @@
 __all__ = ['read_images', 'write_images']
 
 # %% ../../nbs/data/03_files.ipynb #dfe82bc6
-import gzip, math, os, pickle, secrets, zipfile
+import gzip, math, pickle, zipfile
 from pathlib import Path
 import numpy as np
+from ..core import write_whole
 from .images import *
 from .images import place, quoted, times, too_large
 from .pickles import *
@@ -155,12 +156,7 @@ def write_images(images, # what `read_images` gives
     "Write a data set to one file, atomically; returns its path"
     path = Path(path)
     if path.suffix.lower()=='.npy': raise DatasetError(f'{path.name} would hold one array only; expected .npz, .pkl or .pkl.gz')
-    suffix,tmp = _suffix(path),path.with_name(f'.{path.name}.{secrets.token_hex(4)}.tmp')
+    suffix = _suffix(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with open(tmp, 'xb') as f:
-            _dump(_arrays(images), f, suffix, compress)
-            f.flush(); os.fsync(f.fileno())
-        os.replace(tmp, path)
-    finally: tmp.unlink(missing_ok=True)
+    write_whole(path, lambda f: _dump(_arrays(images), f, suffix, compress))
     return path

@@ -109,27 +109,32 @@ def elbo_metrics(
     levels:int=1, # How many
 ) -> list: # For `Learner(metrics=...)`
     "The columns nll, kl, beta, elbo; with more levels also kl_z1 and active_z1, kl_z2 and active_z2, ..."
-    res = [ELBOTerm('nll', lambda l: l.nll), ELBOTerm('kl', lambda l: l.kl), ValueMetric(lambda: _beta(loss_func), 'beta'),
+    res = [ELBOTerm('nll', lambda l: l.nll), ELBOTerm('kl', lambda l: l.kl), ValueMetric(lambda: beta_now(loss_func), 'beta'),
            ELBOTerm('elbo', lambda l: -l.nll-l.kl)]
     for i in range(levels if active else 0):
         res += [ELBOTerm(f'kl_z{i+1}', lambda l, i=i: l.kl_levels[:,i]), ValueMetric(lambda i=i: active.count(i), f'active_z{i+1}')]
     return res
 
-def _beta(loss_func):
+# %% ../../nbs/train/01_callbacks.ipynb #57403c68
+def beta_now(loss_func):
     "One number for the column: the mean over levels; where the KL is in parts, the weight of the first"
     w = loss_func.weight
     return w if isinstance(w, float) else w[0] if getattr(loss_func, 'parts', ()) else sum(w)/len(w)
 
-def _kl_names(loss_func, n):
-    "Of the `n` columns of a KL"
+def kl_names(
+    loss_func, # An `ELBOLoss`
+    n:int, # Columns of its KL
+) -> list:
+    "Names of the columns of a KL"
     parts = getattr(loss_func, 'parts', ())
     return ['kl'] if n==1 else [f'kl_{p}' for p in parts] if len(parts)==n else [f'kl_z{i+1}' for i in range(n)]
 
-# %% ../../nbs/train/01_callbacks.ipynb #1739b897
-def _is_fit(learn):
+# %% ../../nbs/train/01_callbacks.ipynb #d2676bfe
+def is_fit(learn):
     "Is this a training, rather than `lr_find`, `get_preds` or `validate`, which call `before_fit` too?"
     return not (hasattr(learn, 'lr_finder') or hasattr(learn, 'gather_preds') or getattr(learn, 'only_validates', False))
 
+# %% ../../nbs/train/01_callbacks.ipynb #1739b897
 class BetaWarmup(Callback):
     "Beta from 0 to its maximum in equal increments over the first `frac` of training, then constant"
     run_valid = False
@@ -142,7 +147,7 @@ class BetaWarmup(Callback):
         self.frac,self.by = frac,by
 
     def before_fit(self):
-        self.run = _is_fit(self.learn)
+        self.run = is_fit(self.learn)
         self.finish()
         if self.run and any(isinstance(c, TrackerCallback) and c.monitor=='valid_loss' for c in self.learn.cbs):
             warnings.warn("valid_loss rises with beta, so a callback that watches it would keep an epoch of the warm-up: "
@@ -216,13 +221,13 @@ class ELBOHistory(Callback):
     def after_validate(self): self._end()
     def _end(self):
         last = self.rows[-1] if self.rows else dict(epoch=-1, split='valid')
-        if not _is_fit(self.learn) or self.split==last['split']=='valid': return      # `validate` and `get_preds` are no epoch
+        if not is_fit(self.learn) or self.split==last['split']=='valid': return      # `validate` and `get_preds` are no epoch
         if self.sums is None: return
         sums,n = _over_processes(self.sums, self.n)
         loss,nll,*kls = (sums/n).tolist()
-        levels = dict(zip(_kl_names(self.learn.loss_func, len(kls)), kls)) if len(kls)>1 else {}
+        levels = dict(zip(kl_names(self.learn.loss_func, len(kls)), kls)) if len(kls)>1 else {}
         self.rows.append(dict(epoch=last['epoch']+(self.split=='train'), split=self.split, loss=loss, nll=nll, kl=sum(kls),
-                              beta=_beta(self.learn.loss_func)) | levels)
+                              beta=beta_now(self.learn.loss_func)) | levels)
 
     @property
     def table(self) -> pd.DataFrame:
@@ -264,7 +269,7 @@ class FiniteLoss(Callback):
         seen,self.seen = self.seen,[]
         for i,(loss,*terms) in enumerate(torch.stack(seen).tolist() if seen else (), end-len(seen)):
             if math.isfinite(loss): continue
-            names = ['nll', *_kl_names(self.learn.loss_func, len(terms)-1)]
+            names = ['nll', *kl_names(self.learn.loss_func, len(terms)-1)]
             raise FloatingPointError(f'The loss is {loss} in batch {i} of epoch {self.epoch}: {", ".join(f"{k} is {v:.4g}" for k,v in zip(names, terms))}. '
                                      'Look at that batch, lower the learning rate, or warm beta up; resume= keeps a run up to its last good checkpoint')
 

@@ -6,7 +6,7 @@
 __all__ = ['CheckpointError', 'save_vae', 'load_vae']
 
 # %% ../../nbs/train/03_checkpoints.ipynb #9f36e92e
-import hashlib, json, os, secrets, sys, warnings, torch, torchvision, fastai
+import hashlib, json, sys, warnings, torch, torchvision, fastai
 from contextlib import contextmanager
 from pathlib import Path
 from fastai.learner import Learner
@@ -14,27 +14,19 @@ from safetensors.torch import load as load_tensors, save as save_tensors
 from torch.nn.modules.module import (register_module_buffer_registration_hook, register_module_forward_hook,
                                      register_module_parameter_registration_hook)
 from torch.nn.parameter import is_lazy
+from ..core import write_whole
 from ..models.likelihoods import *
 from ..models.vae import *
+
+# %% ../../nbs/train/03_checkpoints.ipynb #88fb6f46
+def frozen_names(model):
+    "Names of the weights that are not trained"
+    return [k for k,p in model.named_parameters() if not p.requires_grad]
 
 # %% ../../nbs/train/03_checkpoints.ipynb #ae064662
 class CheckpointError(ValueError): "A saved model that cannot be written or read: the message says why"
 
 _weights,_recipe = 'weights.safetensors','vae.json'
-
-def _write(path, data):
-    "All of `data` in `path`, or nothing"
-    tmp = path.with_name(f'.{path.name}.{secrets.token_hex(4)}.tmp')
-    try:
-        with open(tmp, 'xb') as f: f.write(data); f.flush(); os.fsync(f.fileno())
-        os.replace(tmp, path)
-    finally: tmp.unlink(missing_ok=True)
-    if os.name=='posix':                                           # the name, too, is on the disk before older files go
-        folder = os.open(path.parent, os.O_RDONLY)
-        try: os.fsync(folder)
-        finally: os.close(folder)
-
-def _frozen(model): return [k for k,p in model.named_parameters() if not p.requires_grad]
 
 def _model_recipe(model):
     "Class, arguments and likelihood of a model"
@@ -59,7 +51,7 @@ def save_vae(
     "Weights, with their precision and which of them are frozen, and recipe of a model, as `path`/weights.safetensors and `path`/vae.json"
     path,model = Path(path).expanduser(),getattr(learn, 'model', learn)
     if not isinstance(model, AutoEncoder): raise TypeError(f'save_vae wants a learner or a model of vae_nbdev, not {type(model).__name__}')
-    recipe = dict(format=1, **_model_recipe(model), frozen=_frozen(model),
+    recipe = dict(format=1, **_model_recipe(model), frozen=frozen_names(model),
                   versions=dict(torch=torch.__version__, torchvision=torchvision.__version__, fastai=fastai.__version__))
     if isinstance(learn, Learner): recipe |= dict(data=getattr(learn.dls, 'recipe', None), beta=learn.loss_func.beta, free_bits=learn.loss_func.free_bits, precision=getattr(learn, 'precision', 'fp32'))
     try: json.dumps(recipe)
@@ -68,8 +60,8 @@ def save_vae(
                               'use numbers, strings, lists and dicts, or set it inside the class') from None
     weights = save_tensors({k: v.detach().cpu().clone().contiguous() for k,v in model.state_dict().items()})
     path.mkdir(parents=True, exist_ok=True)
-    _write(path/_weights, weights)
-    _write(path/_recipe, json.dumps(recipe | dict(sha256=hashlib.sha256(weights).hexdigest()), indent=1).encode())
+    write_whole(path/_weights, weights)
+    write_whole(path/_recipe, json.dumps(recipe | dict(sha256=hashlib.sha256(weights).hexdigest()), indent=1).encode())
     return path
 
 # %% ../../nbs/train/03_checkpoints.ipynb #c9822aba

@@ -6,7 +6,7 @@
 __all__ = ['Checkpoint']
 
 # %% ../../nbs/train/04_runs.ipynb #88bb1d4e
-import hashlib, inspect, json, os, platform, random, re, signal, subprocess, sys, threading, warnings, fastai, numpy as np, torch, torchvision
+import hashlib, inspect, json, platform, random, re, signal, subprocess, sys, threading, warnings, fastai, numpy as np, torch, torchvision
 from datetime import datetime
 from pathlib import Path
 from types import ModuleType
@@ -18,11 +18,12 @@ from fastai.torch_core import num_distrib, rank_distrib, set_seed
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
+from ..core import checksum, write_whole
 from .callbacks import *
-from .callbacks import _is_fit
+from .callbacks import is_fit
 from .learner import *
 from .checkpoints import *
-from .checkpoints import _frozen, _write
+from .checkpoints import frozen_names
 try: import fcntl
 except ImportError: fcntl = None                                               # Windows: two runs in one folder are not noticed there
 
@@ -70,7 +71,7 @@ def _write_state(path, state):
     tensors = []
     text = json.dumps(_pack(state, tensors))
     data = save_tensors({str(i): t.clone() for i,t in enumerate(tensors)}, dict(state=text, sha256=_digest(text, tensors)))
-    try: _write(path, data)
+    try: write_whole(path, data)
     except OSError as e:
         raise CheckpointError(f'{path} cannot be written ({e.strerror}): what was there before is kept; make room, and the '
                               'same call goes on from it') from e
@@ -162,12 +163,6 @@ def _lost(cb, own):
     return [k for k,v in vars(cb).items() if k not in kept and k[0]!='_' and not _packs(v) and not _made_again(v, own)]
 
 # %% ../../nbs/train/04_runs.ipynb #17df0372
-def _checksum(x, most=2**30):
-    "Of an array of images; where it is larger than `most` bytes, of parts that are spread over it"
-    h,n = hashlib.sha256(str(tuple(x.shape)).encode()),1024
-    for i in range(0, len(x), n*max(1, x.nbytes//most)): h.update(x[i:i+n].contiguous().cpu().numpy())
-    return h.hexdigest()
-
 def _sampled(f):
     "A schedule at eleven moments"
     return [np.round(np.asarray(f(i/10), float), 12).tolist() for i in range(11)]
@@ -188,12 +183,12 @@ def _description(learn):
            else {k: v for k,v in vars(cb).items() if k in ('frac', 'by', 'n')}
            for name,cb in _by_name(learn.cbs).items() if isinstance(cb, (ParamScheduler,BetaWarmup))}
     opt,tfms = getattr(learn.opt, 'opt', learn.opt),getattr(getattr(dl, 'after_batch', None), 'fs', ())
-    res = dict(model=f'{type(model).__module__}.{type(model).__qualname__}', weights={k: list(v.shape) for k,v in model.state_dict().items()}, frozen=_frozen(model) or None,
+    res = dict(model=f'{type(model).__module__}.{type(model).__qualname__}', weights={k: list(v.shape) for k,v in model.state_dict().items()}, frozen=frozen_names(model) or None,
                arguments=getattr(model, 'arguments', None),
                likelihood={type(l).__name__: _plain(l) for l in (getattr(loss, 'likelihood', None),)},
                precision=getattr(learn, 'precision', 'fp32'), loss=dict(kind=type(loss).__name__, **plain(loss)),
                data=getattr(learn.dls, 'recipe', None),
-               images=_checksum(dl.images) if hasattr(dl, 'images') else None, bs=dl.bs, batches=len(dl), transforms=L(tfms).map(_arguments),
+               images=checksum(dl.images) if hasattr(dl, 'images') else None, bs=dl.bs, batches=len(dl), transforms=L(tfms).map(_arguments),
                optimiser=dict(kind=type(opt).__name__, steps=[getattr(f, '__name__', str(f)) for f in L(getattr(opt, 'cbs', ())).map(_called)]),
                hyper=[{k: v for k,v in h.items() if k not in ('mom', 'lr', 'betas')} for h in learn.opt.hypers],
                epochs=learn.n_epoch, schedule=cbs or [h['lr'] for h in learn.opt.hypers])
@@ -236,7 +231,7 @@ class Checkpoint(Callback):
         return sorted(self.path.glob('checkpoint-*.safetensors'), reverse=True)
 
     def before_fit(self):
-        self.whole,self.run = False,_is_fit(self.learn)
+        self.whole,self.run = False,is_fit(self.learn)
         if not self.run: return
         if num_distrib()>1: raise NotImplementedError('Checkpoint is for a run of one process')
         try:
@@ -309,7 +304,7 @@ def _describe(self:Checkpoint):
         if not known and {*self.path.iterdir()}-{*self._unfinished(), self.path/'lock'}:
             (self.path/'lock').unlink(missing_ok=True)
             raise CheckpointError(f'{self.path} has other things in it: give a folder of its own to the run')
-        return _write(file, json.dumps(dict(run=now, environment=_environment()), indent=1).encode())
+        return write_whole(file, json.dumps(dict(run=now, environment=_environment()), indent=1).encode())
     if not known:
         raise CheckpointError(f'{file} cannot be read, so nothing says what run this is: remove the folder to begin anew')
     if wrong := _differences(then['run'], now):
@@ -346,7 +341,7 @@ def _save(self:Checkpoint, epoch, batch):
         grads={k: p.grad for k,p in model.named_parameters() if p.grad is not None and p.grad.any()},      # of steps that are still to come
         scaler=learn.scaler.state_dict() if getattr(learn, 'scaler', None) else None, metrics=[_plain(m) for m in learn.metrics],
         order=self.order_state if batch else None, callbacks={k: _plain(cb) for k,cb in cbs.items()},
-        held={k: {name: o.state_dict() for name,o in _with_state(cb, own).items()} for k,cb in cbs.items()}, frozen=_frozen(model)))
+        held={k: {name: o.state_dict() for name,o in _with_state(cb, own).items()} for k,cb in cbs.items()}, frozen=frozen_names(model)))
     for f in {*self._damaged}-{file}: f.unlink(missing_ok=True)
     self._damaged = []
     for f in self.files[self.keep:]: f.unlink()
