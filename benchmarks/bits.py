@@ -10,7 +10,7 @@ from vae_nbdev import *
 flat   = lambda shape: DenseVAE(shape, 4, encoder_widths=(128,64), decoder_widths=(64,128))
 ladder = lambda shape: DenseLadderVAE(shape, (8,2), encoder_widths=((128,64),(32,)), decoder_widths=((64,128),(32,64)))
 vamp   = lambda shape: DenseVAE(shape, 4, encoder_widths=(128,64), decoder_widths=(64,128), prior=dict(name='vamp', n=20))
-kinds  = {'flat': (flat, {}), 'ladder': (ladder, {}), 'iwae 5': (flat, dict(iwae=5)), 'vamp': (vamp, {})}
+kinds  = {'flat': (flat, {}), 'ladder': (ladder, {}), 'iwae 5': (flat, dict(objective=IWAE(5))), 'vamp': (vamp, {})}
 
 def elbo(kind, seed, epochs=20):
     "ELBO of the test images after a training with beta warmed up"

@@ -9,7 +9,7 @@ def train(kind, folder):
     import torch
     from fastai.optimizer import Adam
     from fastai.torch_core import set_seed
-    from vae_nbdev import BetaWarmup, Checkpoint, DenseLadderVAE, SmallDenseVAE, image_dls, vae_learner
+    from vae_nbdev import BetaWarmup, Checkpoint, DenseLadderVAE, IWAE, SmallDenseVAE, image_dls, vae_learner
     torch.set_num_threads(1); set_seed(0)
     widths = dict(encoder_widths=((64,),(32,)), decoder_widths=((64,),(32,)))
     if kind=='flat':
@@ -20,7 +20,7 @@ def train(kind, folder):
         learn = vae_learner(dls, DenseLadderVAE(dls.image_shape, latent_dims=(4,2), **widths), likelihood='normal', noise='learned', cbs=BetaWarmup())
     else:                                                                      # fastai's own optimiser, several draws, pixels drawn anew
         dls = image_dls('digits', binarize='sample', bs=100)
-        learn = vae_learner(dls, SmallDenseVAE(dls.image_shape, latent_dim=4), iwae=3, opt_func=Adam)
+        learn = vae_learner(dls, SmallDenseVAE(dls.image_shape, latent_dim=4), objective=IWAE(3), opt_func=Adam)
     with learn.no_bar(), learn.no_logging(), contextlib.redirect_stdout(None): learn.fit_one_cycle(8, 1e-3, seed=1, resume=Checkpoint(folder, every=3))
 
 def forked(kind, folder, delay=None):

@@ -13,10 +13,10 @@ def grey(): return image_dls('digits', bs=100, steps=40)
 @pytest.fixture(scope='module')
 def colour(): return image_dls('natural', n=600, size=8, color=True, bs=100, steps=40)
 
-def fitted(dls, epochs=3, likelihood=None, noise=None, cbs=None, model=None, iwae=None, tc=None, capacity=None, **kwargs):
+def fitted(dls, epochs=3, likelihood=None, noise=None, cbs=None, model=None, objective=None, **kwargs):
     torch.manual_seed(0)
     model = model or SmallDenseVAE(dls.image_shape, 4, **widths, **kwargs)
-    learn = vae_learner(dls, model, likelihood=likelihood, noise=noise, cbs=cbs, iwae=iwae, tc=tc, capacity=capacity)
+    learn = vae_learner(dls, model, likelihood=likelihood, noise=noise, cbs=cbs, objective=objective)
     with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(epochs, 3e-3)
     return learn
 
@@ -90,13 +90,13 @@ def test_deepcopy_of_a_vampprior_has_its_own_encoder(binary):
 
 # above ten seconds on a busy machine: four objectives, each trained until it shows
 def test_objectives(binary):
-    plain,iwae,cap,tc = (fitted(binary, epochs=6, cbs=BetaWarmup(), **kw) for kw in ({}, dict(iwae=10), dict(capacity=3.), dict(tc=15.)))
+    plain,iwae,cap,tc = (fitted(binary, epochs=6, cbs=BetaWarmup(), objective=o) for o in (ELBO(), IWAE(10), Capacity(3.), TotalCorrelation(15.)))
     e = [evaluate(l, 'test').iloc[0] for l in (plain, iwae, cap, tc)]
     assert list(evaluate(tc, 'test').columns)==list(evaluate(plain, 'test').columns)       # the KL in one piece again
     assert abs(e[2].kl-3)<.5
     x = split_images(binary, 'train')
     def total_correlation(l):
-        with l.model.drawing(split_kl=len(x)), torch.no_grad(): return l.model.eval()(x)[1][:,1].mean().item()
+        with torch.no_grad(): return TotalCorrelation(1.)(l.model.eval()(x), x, l.model.likelihood).kl['kl_tc'].mean().item()
     assert total_correlation(tc) < total_correlation(plain)-.02
     x = split_images(binary)
     def nll(l): return -(l.model.log_weights(x, 500).logsumexp(1)-torch.tensor(500.).log()).mean().item()
@@ -105,7 +105,7 @@ def test_objectives(binary):
 
 def test_a_ladder_on_the_importance_weighted_bound(binary):
     model = SmallDenseLadderVAE(binary.image_shape, (6,2))
-    learn = fitted(binary, model=model, iwae=5)
+    learn = fitted(binary, model=model, objective=IWAE(5))
     assert learn.recorder.values[-1][1] < -learn.recorder.values[-1][5]
 
 @pytest.mark.parametrize('call,words', [
@@ -117,9 +117,9 @@ def test_a_ladder_on_the_importance_weighted_bound(binary):
     (lambda d: SmallDenseVAE(d.image_shape, latents='student_t', prior='vamp'), 'made of Gaussians'),
     (lambda d: vae_learner(d, SmallDenseVAE(d.image_shape), likelihood='laplace', noise='optimal'), "or 'learned'"),
     (lambda d: vae_learner(d, SmallDenseVAE(d.image_shape), likelihood='continuous_bernoulli', noise=.1), 'has no noise'),
-    (lambda d: vae_learner(d, SmallDenseVAE(d.image_shape), iwae=5, capacity=3.), 'different objectives'),
-    (lambda d: vae_learner(d, SmallDenseLadderVAE(d.image_shape), tc=3.), 'one level'),
-    (lambda d: vae_learner(d, DenseAutoEncoder(d.image_shape), iwae=3), 'is for a VAE'),
+    (lambda d: vae_learner(d, SmallDenseVAE(d.image_shape), objective=IWAE(5), beta=3.), 'argument of the objective'),
+    (lambda d: vae_learner(d, SmallDenseLadderVAE(d.image_shape), objective=TotalCorrelation(3.)), 'one level'),
+    (lambda d: vae_learner(d, DenseAutoEncoder(d.image_shape), objective=IWAE(3)), 'is for a VAE'),
     (lambda d: bits_per_dim(3., NormalLikelihood(d.image_shape)), 'no bits per dimension')])
 def test_wrong_input(call, words, binary):
     with pytest.raises(ValueError, match=words): call(binary)

@@ -68,7 +68,7 @@ def test_validate_changes_nothing(dls):
         learn.fit(3)
         last,rows = learn.recorder.values[-1][1],len(learn.elbo_history.rows)
         assert abs(learn.validate()[0]-last)<1e-3 and abs(learn.validate()[0]-last)<1e-3
-    assert learn.loss_func.warmup==1. and len(learn.elbo_history.rows)==rows
+    assert learn.objective.warmup==1. and len(learn.elbo_history.rows)==rows
 
 def test_watching_valid_loss_during_warmup_warns(dls):
     from fastai.callback.tracker import SaveModelCallback
@@ -89,7 +89,7 @@ def test_autoencoder_in_bfloat16():
     learn = vae_learner(dls, DenseAutoEncoder(dls.image_shape, 4, encoder_widths=(32,), decoder_widths=(32,)), likelihood='normal', precision='bf16')
     features,outputs = set(),set()
     learn.model.encoder.register_forward_hook(lambda m,i,o: features.add(o.dtype))
-    learn.model.register_forward_hook(lambda m,i,o: outputs.update(t.dtype for t in o))
+    learn.model.register_forward_hook(lambda m,i,o: outputs.add(o.params.dtype))
     with learn.no_bar(), learn.no_logging(): learn.fit(1)
     assert (features, outputs)==({torch.bfloat16}, {torch.float32})
 
@@ -103,8 +103,8 @@ def test_compiled_model():
     with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(10, 2e-3)
     assert evaluate(learn, 'test').elbo.item() > before+20
     model,x = learn.model.eval(),dls.valid.one_batch()[0]
-    with torch.no_grad(): kl,q = model(x)[1],model.encode(x)
-    assert torch.allclose(kl[:,0], kl_from_prior(q, model.prior), rtol=1e-4, atol=1e-4)
+    with torch.no_grad(): kl,q = model(x).levels[0].kl(),model.encode(x)
+    assert torch.allclose(kl, kl_from_prior(q, model.prior), rtol=1e-4, atol=1e-4)
     assert model.sample(2).shape==(2,1,8,8)
 
 def test_train_numbers_are_of_the_images_as_they_are():
@@ -121,7 +121,7 @@ def test_training_again_keeps_what_was_learned(learn, dls):
 def test_get_preds_and_unreduced_loss(learn, dls):
     with learn.no_bar(): preds,targs,losses = learn.get_preds(dl=split_dl(dls, 'test'), with_loss=True)
     n = len(dls.images.test_images)
-    assert preds[0].shape==targs.shape==(n,1,28,28) and preds[1].shape==(n,1) and losses.shape==(n,)
+    assert preds[0].shape==targs.shape==(n,1,28,28) and preds[1].shape==(n,4) and losses.shape==(n,)
 
 def test_epoch_loss_is_elbo_of_whole_validation(learn, dls):
     "Over sixteen draws for each image, since one draw alone differs by a nat"

@@ -10,7 +10,7 @@ def dls(): return image_dls('digits', bs=100, binarize='threshold', steps=60)
 
 def fitted(dls, cls=DenseLadderVAE, epochs=6, cbs=None, precision='auto', free_bits=0., beta=1., **kwargs):
     torch.manual_seed(0)
-    learn = vae_learner(dls, cls(dls.image_shape, (8,3), **kwargs), cbs=cbs, precision=precision, free_bits=free_bits, beta=beta)
+    learn = vae_learner(dls, cls(dls.image_shape, (8,3), **kwargs), cbs=cbs, precision=precision, objective=ELBO(beta, free_bits))
     with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(epochs, 3e-3)
     return learn
 
@@ -95,9 +95,9 @@ def test_batch_norm_trains(dls):
     (lambda d,l: DenseLadderVAE(d.image_shape, latent_dims=(8,4,2)), '3 levels want as many'),
     (lambda d,l: vae_learner(d, DenseLadderVAE(d.image_shape, **small), beta=(1.,1.,1.)), 'one for each of 2 levels'),
     (lambda d,l: vae_learner(d, DenseLadderVAE(d.image_shape, **small), beta=(1.,-1.)), '0 or more'),
-    (lambda d,l: vae_learner(d, DenseLadderVAE(d.image_shape, **small), free_bits=-1), '0 or more'),
+    (lambda d,l: ELBO(free_bits=-1), '0 or more'),
     (lambda d,l: vae_learner(d, DenseLadderVAE(d.image_shape, **small), cbs=BetaWarmup(frac=(.1,.2,.3))), 'frac is one number'),
-    (lambda d,l: vae_learner(d, DenseLadderVAE(d.image_shape, **small), free_bits=1, free_bits_by='unit'), "'level' or 'sample'"),
+    (lambda d,l: ELBO(free_bits=1, free_bits_by='unit'), "'level' or 'sample'"),
     (lambda d,l: l.plot_traversal(axis=3, level=1), 'one of the 3 latents'),
     (lambda d,l: l.plot_traversal(level=2), 'level is one of 2'),
     (lambda d,l: l.plot_latent_stats(level=-1), 'level is one of 2'),

@@ -32,19 +32,38 @@ def weights(model): return torch.cat([p.detach().flatten() for p in model.parame
 
 def test_learners_of_one_model_do_not_meet(dls):
     m = SmallDenseVAE((1,8,8), **small)
-    a,b,c = learner(dls, m, iwae=5),learner(dls, m),learner(dls, m, tc=3.)
+    a,b,c = learner(dls, m, objective=IWAE(5)),learner(dls, m),learner(dls, m, objective=TotalCorrelation(3.))
     seen = {}
     for name,l in dict(a=a, b=b, c=c).items():
         fit(l)
-        seen[name] = len(l.recorder.values[-1]),len(l.loss_func.nll)
-        assert (m.draws, m.sampled_kl, m.split_kl)==(1, False, 0)
-    n = dls.valid.n%100
-    assert seen=={'a': (6, 5*n), 'b': (6, n), 'c': (6, n)} and [*c.elbo_history.table][-3:]==['kl_mi', 'kl_tc', 'kl_dim']
-    with pytest.raises(RuntimeError): fit(b, cbs=_Fails())
-    assert (m.draws, m.sampled_kl, m.split_kl)==(1, False, 0)
+        seen[name] = [*l.recorder.metric_names][3:-1],l.terms.loss.shape,l.objective.draws
+    n,columns = (dls.valid.n%100,),['nll', 'kl', 'beta', 'elbo']
+    parts = ['kl_mi', 'kl_tc', 'kl_dim']
+    assert seen=={'a': (columns, n, 5), 'b': (columns, n, 1), 'c': (columns+parts, n, 1)} and [*c.elbo_history.table][-3:]==parts
 
-class _Fails(Callback):
-    def after_pred(self): raise RuntimeError('in the middle')
+def test_learners_of_one_objective_do_not_meet(dls):
+    "Each has a copy, with a warm-up of its own"
+    elbo = ELBO(2.)
+    a,b = learner(dls, objective=elbo, cbs=BetaWarmup()),learner(dls, objective=elbo)
+    class Looks(Callback):
+        def after_batch(self): self.seen = a.objective.warmup,b.objective.warmup,elbo.warmup
+    a.add_cb(looks := Looks())
+    class Stops(Callback):
+        def after_epoch(self): raise RuntimeError('after the first')
+    with pytest.raises(RuntimeError): fit(a, 7, cbs=Stops())
+    assert looks.seen==(0., 1., 1.) or looks.seen[1:]==(1., 1.)
+    assert a.objective.warmup==1. and a.objective.beta==2.
+
+def test_an_objective_of_ones_own(dls):
+    class Halves(Objective):
+        "Black and white cost apart, and a term beside the bound"
+        def __call__(self, outcome, x, likelihood):
+            nll,kl = pixel_cost(outcome, x, likelihood),outcome.levels[0].kl()
+            return Terms(nll+kl+.1*kl.square(), nll, dict(kl_first=.5*kl, kl_second=.5*kl), dict(square=.1*kl.square()))
+    learn = fit(learner(dls, objective=Halves()), 2)
+    assert [*learn.recorder.metric_names][3:-1]==['nll', 'kl', 'beta', 'elbo', 'kl_first', 'kl_second']
+    row = dict(zip(learn.recorder.metric_names[1:], learn.recorder.values[-1]))
+    assert row['elbo']==pytest.approx(-row['nll']-row['kl'], abs=1e-3) and row['kl_first']==pytest.approx(row['kl']/2, abs=1e-3) and row['valid_loss']>-row['elbo']
 
 # -- pairs -------------------------------------------------------------------------------------------------------------------
 
@@ -56,15 +75,14 @@ def test_labels_are_no_target(dls):
     "Batches of as many images as these have columns, where labels would be broadcast"
     pairs = DataLoaders.from_dsets(labelled(64), labelled(16), bs=8, device='cpu')
     learn = fit(learner(pairs, likelihood='normal'), 2)
-    assert learn.loss_func.nll.isfinite().all() and learn.model.reconstruct(pairs.valid.one_batch()[0]).mean()<1
+    assert learn.terms.nll.isfinite().all() and learn.model.reconstruct(pairs.valid.one_batch()[0]).mean()<1
     targets = learn.get_preds()[1]
     assert targets.shape==(16,1,8,8)
-    with pytest.raises(ValueError, match='learns from pairs'): Learner(pairs, learn.model, loss_func=ELBOLoss(learn.model.likelihood)).validate()
 
 @pytest.mark.parametrize('target', [(8,), (8,1), (8,8), (8,1,8), (8,1,1,1), (8,1,8,1), (8,3,8,8)])
 def test_a_target_that_would_be_broadcast(target):
     m = SmallDenseVAE((1,8,8), **small)
-    with pytest.raises(ValueError, match='learns from pairs'): ELBOLoss(m.likelihood)(m(torch.rand(8,1,8,8)), torch.rand(target))
+    with pytest.raises(ValueError, match='learns from pairs'): ELBO()(m(torch.rand(8,1,8,8)), torch.rand(target), m.likelihood)
 
 def test_noisy_and_clean_stay_a_pair():
     "A target that is another image of the same size is kept"
@@ -135,7 +153,7 @@ def test_fine_tuning_by_freezing(dls, part, kw):
         assert moved(learn)
         getattr(m, part).requires_grad_(False)                                  # after the optimiser
         assert not moved(learn)
-    m.set_likelihood('continuous_bernoulli')
+    m.set_prior('mixture')
     with pytest.raises(ValueError, match='changed after its learner was made'): fit(learn)
 
 # -- fastai's entry points -------------------------------------------------------------------------------------------------------
@@ -172,9 +190,9 @@ class Own(VAE):
 def test_signature_of_ones_own(): assert str(inspect.signature(Own))=='(image_shape, width=30)'
 
 def test_predictions_of_several_draws_are_one_an_image(dls):
-    learn = learner(dls, iwae=3, precision='fp32')
-    (params,kl),targets,losses = learn.get_preds(with_loss=True)
-    assert params.shape==targets.shape==(360,1,8,8) and kl.shape==(360,1) and losses.shape==(360,)
+    learn = learner(dls, objective=IWAE(3), precision='fp32')
+    (params,z),targets,losses = learn.get_preds(with_loss=True)
+    assert params.shape==targets.shape==(360,1,8,8) and z.shape==(360,3) and losses.shape==(360,)
     assert torch.equal(targets, split_images(dls, 'valid'))
     codes = lambda x: x.flatten(1)[:,20:23]                                            # a posterior that tells images apart, almost without noise
     learn.model.encode = lambda x: torch.distributions.Normal(codes(x), 1e-6)

@@ -52,7 +52,7 @@ def drawn(several, seed):
 def measured(several):
     noisy = learner(SmallDenseVAE, 2)
     with noisy.no_bar(), together(noisy, several): validated = list(noisy.validate())
-    return dict(noisy=validated, elbo=counted(several), iwae=counted(several, iwae=2), first=drawn(several, 1), again=drawn(several, 1), other=drawn(several, 2))
+    return dict(noisy=validated, elbo=counted(several), iwae=counted(several, objective=IWAE(2)), first=drawn(several, 1), again=drawn(several, 1), other=drawn(several, 2))
 
 def process(rank, folder):
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2', MASTER_ADDR='localhost', MASTER_PORT='29500')   # as `torchrun` does; the port stays unused

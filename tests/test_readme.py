@@ -13,7 +13,7 @@ def test_code_runs_without_a_network(monkeypatch, tmp_path):
     assert code.count("'mnist'")==1 and '(15, 1e-3)' in code
     space = {}
     exec(code.replace("'mnist'", "'digits'").replace('(15, 1e-3)', '(1, 1e-3)'), space)
-    assert space['vae'].image_shape==(1,8,8) and space['params'].shape==(100,1,28,28)
+    assert space['vae'].image_shape==(1,8,8) and space['out'].params.shape==(100,1,28,28)
 
 def test_it_begins_with_digits_and_says_what_beta_is():
     text = (root/'README.md').read_text(encoding='utf-8')

@@ -16,7 +16,7 @@ from .models.networks import *
 from .models.vae import *
 from .models.ladder import *
 from .models.export import *
-from .train.losses import *
+from .train.objectives import *
 from .train.callbacks import *
 from .train.learner import *
 from .train.checkpoints import *

@@ -17,6 +17,7 @@ from .data.loaders import *
 from .models.networks import *
 from .models.vae import *
 from .models.ladder import *
+from .train.objectives import *
 from .train.callbacks import *
 from .train.learner import *
 from .train.checkpoints import *
@@ -56,7 +57,7 @@ class Recipe:
     epochs:int # Of the reduced budget, for two CPU cores
     full_epochs:int # Of the full budget
     args:dict = field(default_factory=dict) # For the model
-    learner:dict = field(default_factory=dict) # For `vae_learner`
+    objective:Objective = None # For `vae_learner`
     metric:str = 'nll' # 'nll': -log p(x) in nats, from 5,000 draws; 'mse': squared error per pixel; 'recon': -log p(x|z) in nats
     lr:float = 1e-3 # Before it falls
     bs:int = 100 # Images in a batch
@@ -76,8 +77,8 @@ _burda = dict(source='Burda et al. 2016, table 1', full_epochs=3280,
 
 recipes = {
     'mnist-vae':           Recipe(_dynamic, TwoLayerVAE, 86.76, epochs=300, **_burda),
-    'mnist-iwae5':         Recipe(_dynamic, TwoLayerVAE, 85.54, epochs=300, learner=dict(iwae=5), **_burda),
-    'mnist-iwae50':        Recipe(_dynamic, TwoLayerVAE, 84.78, epochs=60, learner=dict(iwae=50), **_burda),
+    'mnist-iwae5':         Recipe(_dynamic, TwoLayerVAE, 85.54, epochs=300, objective=IWAE(5), **_burda),
+    'mnist-iwae50':        Recipe(_dynamic, TwoLayerVAE, 84.78, epochs=60, objective=IWAE(50), **_burda),
     'mnist-lvae':          Recipe(_dynamic, DeepLadderVAE, 81.8, 'Sønderby et al. 2016', 100, 2000, cbs=(BetaWarmup,), differs='ReLU; warm-up over 3/7 of the epochs; no fine-tuning'),
     'static-mnist-vae':    Recipe(_static, TwoLayerVAE, 89.9, 'Rezende & Mohamed 2015', 150, 1000, differs=_other),
     'static-mnist-vamp':   Recipe(_static, TwoLayerVAE, 85.57, 'Tomczak & Welling 2018, table 1', 100, 1000, args=_vamp, differs=_other),
@@ -125,14 +126,14 @@ def reproduce(
         if v is not None and v<low: raise ValueError(f'{what} is a number from {low}, not {v}')
     torch.manual_seed(seed)
     dls = image_dls(**r.data, bs=r.bs, steps=r.steps)
-    learn = vae_learner(dls, r.model(dls.image_shape, **r.args), precision='fp32', cbs=[cb() for cb in r.cbs], **r.learner)
+    learn = vae_learner(dls, r.model(dls.image_shape, **r.args), objective=r.objective, precision='fp32', cbs=[cb() for cb in r.cbs])
     learn.fit_flat_cos(epochs, r.lr, pct_start=.5, cbs=[clock] if run is None else [clock, Checkpoint(run)])
     e = evaluate(learn, 'test', k=k if r.metric=='nll' else None, n=n, seed=seed).iloc[0]
     ours,se = {'nll': (-e.get('log_px', math.nan), e.get('log_px_se')), 'mse': (e.mse, None), 'recon': (e.nll, None)}[r.metric]
     return dict(name=name, metric=r.metric, ours=ours, se=se, published=r.published, source=r.source,
                 differs=r.differs, elbo=e.elbo, ess=e.get('ess'), epochs=epochs, full_epochs=r.full_epochs,
                 batches=epochs*len(dls.train), bs=r.bs, data=r.data, model=r.model.__name__, arguments=dict(r.args),
-                objective=dict(r.learner), lr=r.lr, precision=learn.precision,
+                objective=learn.objective.config, lr=r.lr, precision=learn.precision,
                 seed=seed, samples=int(e.samples), images=int(e.images), minutes=clock.seconds/60,
                 evaluation_minutes=e.get('seconds', 0)/60, machine=machine(dls.device),
                 versions=dict(torch=torch.__version__, fastai=fastai.__version__))

@@ -7,7 +7,7 @@ __all__ = ['log_likelihood', 'evaluate']
 
 # %% ../../nbs/analyse/02_numbers.ipynb #421095ad
 import math, time, torch
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from fastai.callback.progress import ProgressCallback
 from fastai.learner import Learner
 from fastprogress.fastprogress import progress_bar
@@ -18,6 +18,7 @@ from ..data.loaders import image_batches, shape_of
 from ..models.latents import *
 from ..models.likelihoods import *
 from ..models.vae import *
+from ..train.objectives import *
 from ..train.callbacks import *
 from .tables import *
 from .components import pca_errors, principal_components
@@ -96,12 +97,10 @@ def _encoded_once(model, x):
 
 def _per_image(model, dls, x, k, memory, pca):
     "What `evaluate` takes the mean of: B values each"
-    params,kl = model(x)
-    nll = -model.likelihood.log_prob(params, x)
-    terms = dict(nll=nll, elbo=-nll-kl.sum(1), mse=(model.reconstruct(x)-x).square().mean((1,2,3)))
+    t = ELBO()(model(x), x, model.likelihood)
+    terms = dict(nll=t.nll, kl=sum(t.kl.values()), elbo=t.elbo, mse=(model.reconstruct(x)-x).square().mean((1,2,3)))
     if pca: terms['pca_mse'] = pca_errors(dls, model.latent_dim, x)
-    terms |= {f'kl_z{i+1}': o for i,o in enumerate(kl.T)}
-    return terms | (dict(zip(('log_px', 'ess'), log_likelihood(model, x, k, memory))) if k else {})
+    return terms | t.kl | (dict(zip(('log_px', 'ess'), log_likelihood(model, x, k, memory))) if k else {})
 
 # %% ../../nbs/analyse/02_numbers.ipynb #505c0ece
 def _all_images(learn, split, k, n, memory, seed, pca):
@@ -109,7 +108,7 @@ def _all_images(learn, split, k, n, memory, seed, pca):
     model,dl,pick,terms,codes,fits = learn.model,split_dl(learn.dls, split),torch.Generator().manual_seed(seed),_Moments(),_Moments(),True
     if n is not None: dl = dl.new(get_idxs=random_choice(dl, n, seed).tolist)
     watched = k and any(isinstance(cb, ProgressCallback) for cb in learn.cbs)
-    with fork_rng(model), torch.no_grad(), model.drawing() if isinstance(model, VAE) else nullcontext():
+    with fork_rng(model), torch.no_grad():
         torch.manual_seed(seed)
         for x in progress_bar(image_batches(dl), total=math.ceil(min(dl.n, n or dl.n)/dl.bs), leave=False) if watched else image_batches(dl):
             with fork_rng(model), _encoded_once(model, x):                            # so that images are the same, however often is drawn
@@ -124,8 +123,8 @@ def _all_images(learn, split, k, n, memory, seed, pca):
 # %% ../../nbs/analyse/02_numbers.ipynb #e9f50a85
 def _summary(model, mean, se, spread, fits):
     "The row of `evaluate`, from what `_all_images` gives"
-    kls = {o: v for o,v in mean.items() if o.startswith('kl_z')}
-    res = dict(nll=mean['nll'], kl=sum(kls.values())) | (kls if len(kls)>1 else {}) | dict(elbo=mean['elbo'], elbo_se=se['elbo'])
+    kls = {o: v for o,v in mean.items() if o.startswith('kl_')}
+    res = dict(nll=mean['nll'], kl=mean['kl']) | kls | dict(elbo=mean['elbo'], elbo_se=se['elbo'])
     if 'log_px' in mean: res |= dict(log_px=mean['log_px'], log_px_se=se['log_px'], ess=mean['ess'])
     if isinstance(model, VAE) and model.likelihood.discrete and fits:
         res |= dict(bpd=bits_per_dim(-mean.get('log_px', mean['elbo']), model.likelihood))

@@ -174,7 +174,7 @@ def plot_latent_stats(self:Learner,
 
 def _at_beta(learn):
     "Which beta, for a title, where it is another than 1"
-    beta = getattr(learn.loss_func, 'beta', 1)
+    beta = getattr(learn.objective, 'beta', 1)
     return '' if beta==1 else f', beta {beta:g}' if isinstance(beta, (int,float)) else f', beta {beta}'
 
 

@@ -20,7 +20,7 @@ from torchvision.utils import make_grid
 from ..core import *
 from ..models.vae import *
 from ..train.callbacks import *
-from ..train.callbacks import beta_now, is_fit, kl_names
+from ..train.callbacks import beta_now, is_fit
 from ..core import write_whole
 from .drawing import decoded_images, draw_sheet, sheet_size, vae_of
 
@@ -60,10 +60,9 @@ class WatchCallback(_WhileTraining):
 
     def note(self):
         "A point of the curves"
-        l = self.learn.loss_func
-        kls = l.kl_levels.mean(0).tolist()
-        self.points.append((self.train_iter/len(self.dls.train), self.learn.loss.item(), l.nll.mean().item(),
-                            dict(zip(kl_names(l, len(kls)), kls)), beta_now(l)))
+        t = self.learn.terms
+        self.points.append((self.train_iter/len(self.dls.train), self.learn.loss.item(), t.nll.mean().item(),
+                            {k: v.mean().item() for k,v in t.kl.items()}, beta_now(self.learn.objective)))
         if self.live and time.time()-self.drawn > 10*self.cost: self.draw()
 
     def after_train(self):

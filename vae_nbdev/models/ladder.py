@@ -11,7 +11,7 @@ import torch
 from fastcore.basics import patch, store_attr
 from fastcore.meta import delegates
 from torch import nn, Tensor
-from torch.distributions import Normal, kl_divergence
+from torch.distributions import Normal
 from ..core import *
 from .latents import *
 from .likelihoods import *
@@ -104,25 +104,27 @@ def prior_of(self:LadderVAE,
 def top_down(self:LadderVAE,
     bottom_up:list, # From `bottom_up`
     draw=Normal.rsample, # What of a posterior goes on to the level below
-) -> list: # Of (posterior, prior, z), bottom level first
+) -> list: # Of `Level`s, bottom level first
     "Posterior, prior and latents of every level, each given the latents drawn above"
     above,res = None,[]
     for level,guess in reversed(list(enumerate(bottom_up))):
         p = self.prior_of(level, above)
         q = guess if above is None else precision_weighted(guess, p)
         above = draw(q)
-        res.insert(0, (q, p, above))
+        res.insert(0, Level(q, p, above))
     return res
 
 # %% ../../nbs/models/04_ladder.ipynb #b264d871
 def _mean(q): return q.mean
 
 @patch
-def forward(self:LadderVAE, x:Tensor) -> tuple: # (params: k*B x P x H x W, kl: k*B x levels in nats), for k draws
-    "Likelihood parameters from draws of all levels, and what each level costs"
-    levels = self.top_down(self._repeated(self.bottom_up(x), self.draws))
-    kls = [q.log_prob(z)-p.log_prob(z) if self.sampled_kl else kl_divergence(q, p) for q,p,z in levels]
-    return self.decode(levels[0][2]),torch.stack([kl.sum(1) for kl in kls], 1)
+def forward(self:LadderVAE,
+    x:Tensor, # B x C x H x W
+    draws:int=1, # Of all levels for each image
+) -> Outcome:
+    "Levels from draws of those above, and what the decoder makes of the lowest"
+    levels = self.top_down(self._repeated(self.bottom_up(x), draws))
+    return Outcome(self.decode(levels[0].z), levels, {})
 
 @patch
 def _repeated(self:LadderVAE, guesses, k):
@@ -132,13 +134,13 @@ def _repeated(self:LadderVAE, guesses, k):
 @patch
 def encode(self:LadderVAE, x:Tensor) -> list: # Of `Normal`s, bottom level first
     "The posterior of every level for images B x C x H x W, given the means of the levels above"
-    return [q for q,_,_ in self.top_down(self.bottom_up(x), _mean)]
+    return [level.q for level in self.top_down(self.bottom_up(x), _mean)]
 
 @patch
 @inference
 def latent_levels(self:LadderVAE, x:Tensor) -> list: # Of (posterior, prior), two distributions over B x latents, bottom level first
     "What is believed about every level, with and without having seen the images B x C x H x W, given the means of the levels above"
-    return [(q, p) for q,p,_ in self.top_down(self.bottom_up(x), _mean)]
+    return [(level.q, level.p) for level in self.top_down(self.bottom_up(x), _mean)]
 
 @patch
 @inference
@@ -179,8 +181,8 @@ def log_weights(self:LadderVAE,
 ) -> Tensor: # B x k in nats
     "log p(x,z) - log q(z|x) for `k` draws of all levels (Burda et al. 2016)"
     levels = self.top_down(self._repeated(self.bottom_up(x), k), Normal.sample)                                 # k*B x d
-    log_px = self.likelihood.log_prob(self.decode(levels[0][2]), x.repeat(k, 1, 1, 1))
-    return (log_px + sum((p.log_prob(z) - q.log_prob(z)).sum(1) for q,p,z in levels)).view(k, len(x)).T
+    log_px = self.likelihood.log_prob(self.decode(levels[0].z), x.repeat(k, 1, 1, 1))
+    return (log_px + sum(level.log_p()-level.log_q() for level in levels)).view(k, len(x)).T
 
 # %% ../../nbs/models/04_ladder.ipynb #f1dd81ae
 class DenseLadderVAE(LadderVAE):

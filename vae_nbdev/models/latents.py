@@ -5,10 +5,12 @@
 # %% auto #0
 __all__ = ['soft_bound', 'full_precision', 'GaussianLayer', 'Prior', 'StandardNormal', 'kl_from_prior', 'TruncatedNormal',
            'StudentTLayer', 'LaplaceLayer', 'TruncatedNormalLayer', 'StandardStudentT', 'StandardLaplace',
-           'StandardTruncatedNormal', 'MixturePrior', 'VampPrior', 'unit_kl', 'split_kl', 'latent_family']
+           'StandardTruncatedNormal', 'MixturePrior', 'VampPrior', 'unit_kl', 'split_kl', 'latent_family', 'Level',
+           'Outcome']
 
 # %% ../../nbs/models/00_latents.ipynb #b9826fc9
 import math, torch
+from dataclasses import dataclass
 from fastcore.basics import patch
 from torch import nn, Tensor
 from torch.distributions import (Categorical, Distribution, Independent, Laplace, MixtureSameFamily, Normal, StudentT, constraints,
@@ -61,6 +63,10 @@ class Prior(nn.Module):
     def marginals(self) -> Distribution:
         "p(z_j) of every latent by itself: latent_dim"
         return self.dist
+
+    def ready(self):
+        "The prior of a batch: what takes a network is done, once"
+        return self
 
     def log_prob(self, z:Tensor) -> Tensor:
         "log p(z) in nats, summed over the last axis"
@@ -294,9 +300,7 @@ class MixturePrior(Prior):
         logw,q = self.components()
         return MixtureSameFamily(Categorical(logits=logw.expand(q.mean.shape[1], -1)), Normal(q.mean.T, q.stddev.T), validate_args=False)
 
-    def log_prob(self, z):
-        logw,q = self.components()
-        return (logw + _log_normals(z, q)).logsumexp(-1).to(z.dtype)
+    def log_prob(self, z): return _log_mixture(z, *self.components())
 
     def sample(self, n, temperature=1.):
         logw,q = self.components()
@@ -310,6 +314,9 @@ def _log_normals(z, q):
     square = z.square()@(1/var).T - 2*z@(mu/var).T + (mu.square()/var).sum(-1)
     return -.5*(square + var.log().sum(-1) + mu.shape[-1]*math.log(2*math.pi))
 
+def _log_mixture(z, logw, q):
+    "log density of `z`, ... x d, under the Gaussians `q`, n x d, of log weights n: ..."
+    return (logw + _log_normals(z, q)).logsumexp(-1).to(z.dtype)
 
 # %% ../../nbs/models/00_latents.ipynb #b87f2e85
 class VampPrior(MixturePrior):
@@ -331,7 +338,14 @@ class VampPrior(MixturePrior):
         return self.raw.sigmoid()
 
     def components(self): return self.logits.log_softmax(0),self.encode[0](self.inputs)
+    def ready(self): return _Encoded(*self.components())
     def set_components(self, *_): raise TypeError('The components of a VampPrior are posteriors of its inputs, and cannot be set')
+
+class _Encoded:
+    "A mixture whose components are at hand"
+    closed_kl = False
+    def __init__(self, logw, q): self.logw,self.q = logw,q
+    def log_prob(self, z): return _log_mixture(z, self.logw, self.q)
 
 # %% ../../nbs/models/00_latents.ipynb #d91c3935
 def unit_kl(
@@ -370,3 +384,42 @@ def latent_family(
     "Posterior layer and standard prior of a family"
     if name not in _families: raise ValueError(f"There is no family of latents {name!r}: choose one of {', '.join(_families)}")
     return _families[name]
+
+# %% ../../nbs/models/00_latents.ipynb #d1e8906b
+@dataclass
+class Level:
+    "What is believed about a level of latents, with and without having seen the images, and a draw"
+    q:Distribution # Posterior: B x units, or k*B x units where the draws above differ
+    p:Distribution # Prior, given the draws above; at the top a `Prior`, made `ready`
+    z:Tensor # Draws of the posterior, k for each image: k*B x units, the first of all images first
+
+    def log_q(self) -> Tensor:
+        "log q(z|x) of the draws, in nats: k*B"
+        return self.q.log_prob(self._draws).flatten(2).sum(2).flatten()
+
+    def log_p(self) -> Tensor:
+        "log p(z) of the draws, in nats: k*B"
+        log_p = self.p.log_prob(self._draws)
+        return (log_p if hasattr(self.p, 'closed_kl') else log_p.flatten(2).sum(2)).flatten()
+
+    @property
+    def _draws(self): return self.z.unflatten(0, (-1, self.q.batch_shape[0]))             # k x B x units
+
+    def kl(self,
+        sampled:bool=False, # As the draws have it, even where there is a closed form?
+    ) -> Tensor: # k*B
+        "KL(q || p) in nats, in closed form where there is one, else log q(z|x) - log p(z)"
+        closed = None if sampled else self._closed_kl()
+        return self.log_q()-self.log_p() if closed is None else closed.repeat(len(self.z)//len(closed))
+
+    def _closed_kl(self):
+        if not getattr(self.p, 'closed_kl', True): return None
+        try: return kl_divergence(self.q, getattr(self.p, 'dist', self.p)).flatten(1).sum(1)
+        except NotImplementedError: return None
+
+@dataclass
+class Outcome:
+    "What a model makes of a batch, with k draws for each image"
+    params:Tensor # Of the likelihood: k*B x P x H x W
+    levels:list # Of `Level`s, bottom level first; empty where the code has no prior
+    aux:dict # Names to terms that shape gradients and are no part of the bound

@@ -8,7 +8,6 @@ __all__ = ['AutoEncoder', 'VAE', 'DenseNets', 'DenseAutoEncoder', 'DenseVAE', 'S
 
 # %% ../../nbs/models/03_vae.ipynb #c9eaf3db
 import inspect, torch
-from contextlib import contextmanager
 from fastcore.basics import patch, store_attr
 from fastcore.meta import delegates
 from torch import nn, Tensor
@@ -86,9 +85,12 @@ class AutoEncoder(nn.Module):
         "Likelihood parameters for latents B x latent_dim: B x P x H x W"
         return full_precision(self.head(self.decoder(z)))
 
-    def forward(self, x:Tensor) -> tuple: # (params: B x P x H x W, kl: B x 1, zeros)
-        z = self.encode(x)
-        return self.decode(z),torch.zeros(len(z), 1, device=z.device)
+    def forward(self,
+        x:Tensor, # B x C x H x W
+        draws:int=1, # None are made, as a code is a point
+    ) -> Outcome:
+        "Likelihood parameters, and no level"
+        return Outcome(self.decode(self.encode(x)), [], {})
 
     @inference
     def reconstruct(self, x:Tensor) -> Tensor:
@@ -176,14 +178,14 @@ class VAE(AutoEncoder):
         "The posterior q(z|x) of images B x C x H x W, a distribution over B x latent_dim"
         return super().encode(x)
 
-    draws,sampled_kl,split_kl = 1,False,0 # What `forward` gives outside of a context that asks for something else: see `VAE.drawing`
-
-    def forward(self, x:Tensor) -> tuple: # (params: k*B x P x H x W, kl: k*B x 1 in nats), k draws for each image, the first of all images first
+    def forward(self,
+        x:Tensor, # B x C x H x W
+        draws:int=1, # Of z for each image
+    ) -> Outcome:
+        "Posterior, prior and draws, and what the decoder makes of them"
         q = self.encode(x)
-        z = q.rsample((self.draws,))                                                  # k x B x d
-        if self.split_kl: return self.decode(z[0]),split_kl(q, z[0], self.prior, self.split_kl)
-        kl = q.log_prob(z).sum(-1) - self.prior.log_prob(z) if self.sampled_kl else kl_from_prior(q, self.prior, z)
-        return self.decode(z.flatten(0, 1)),kl.expand(self.draws, -1).reshape(-1, 1)
+        z = q.rsample((draws,)).flatten(0, 1)                                         # k*B x d
+        return Outcome(self.decode(z), [Level(q, self.prior.ready(), z)], {})
 
 # %% ../../nbs/models/03_vae.ipynb #e56233ef
 def _named_args(o):
@@ -266,20 +268,6 @@ def log_weights(self:VAE,
     z = q.sample((k,))                                                            # k x B x d
     log_px = self.likelihood.log_prob(self.decode(z.flatten(0, 1)), x.repeat(k, 1, 1, 1)).view(k, len(x))
     return (log_px + self.prior.log_prob(z) - q.log_prob(z).sum(-1)).T
-
-# %% ../../nbs/models/03_vae.ipynb #813b8c0f
-@patch
-@contextmanager
-def drawing(self:VAE,
-    draws:int=1, # Of z for each image
-    sampled_kl:bool=False, # Is the KL log q(z|x) - log p(z) of the draws, even where there is a closed form?
-    split_kl:int=0, # Images in the data set, to have the KL in its three parts, B x 3 (see `split_kl`)
-):
-    "A context in which `forward` gives what an objective asks for; the model is as before afterwards"
-    before = self.draws,self.sampled_kl,self.split_kl
-    self.draws,self.sampled_kl,self.split_kl = draws,sampled_kl,split_kl
-    try: yield self
-    finally: self.draws,self.sampled_kl,self.split_kl = before
 
 # %% ../../nbs/models/03_vae.ipynb #066e1dcd
 @patch

@@ -53,7 +53,8 @@ def save_vae(
     if not isinstance(model, AutoEncoder): raise TypeError(f'save_vae wants a learner or a model of vae_nbdev, not {type(model).__name__}')
     recipe = dict(format=1, **_model_recipe(model), frozen=frozen_names(model),
                   versions=dict(torch=torch.__version__, torchvision=torchvision.__version__, fastai=fastai.__version__))
-    if isinstance(learn, Learner): recipe |= dict(data=getattr(learn.dls, 'recipe', None), beta=learn.loss_func.beta, free_bits=learn.loss_func.free_bits, precision=getattr(learn, 'precision', 'fp32'))
+    if isinstance(learn, Learner): recipe |= dict(data=getattr(learn.dls, 'recipe', None), objective=learn.objective.config,
+                                                 precision=learn.precision)
     try: json.dumps(recipe)
     except TypeError as e:
         raise CheckpointError(f'{type(model).__name__} was made with an argument that a recipe cannot hold ({e}): '

@@ -135,9 +135,9 @@ def _by_name(cbs):
 # %% ../../nbs/train/04_runs.ipynb #4cbac50c
 def _own(learn):
     "What the learner has itself, by identity"
-    loss,opt = learn.loss_func,learn.opt
-    modules = [m for o in (learn.model, loss) if isinstance(o, nn.Module) for m in o.modules()]
-    return {id(o) for o in (*modules, loss, opt, getattr(opt, 'opt', None), getattr(learn, 'scaler', None))}
+    objective,opt = learn.objective,learn.opt
+    modules = [m for o in (learn.model, objective) if isinstance(o, nn.Module) for m in o.modules()]
+    return {id(o) for o in (*modules, objective, opt, getattr(opt, 'opt', None), getattr(learn, 'scaler', None))}
 
 def _with_state(cb, own):
     "What `cb` holds that has a `state_dict`: modules, optimisers, schedulers"
@@ -177,7 +177,7 @@ def _called(f): return getattr(f, 'func', f)
 # %% ../../nbs/train/04_runs.ipynb #a1d4cdbe
 def _description(learn):
     "What must not change while a run is interrupted"
-    model,dl,loss = learn.model,learn.dls.train,learn.loss_func
+    model,dl,objective = learn.model,learn.dls.train,learn.objective
     plain = lambda o: {k: v for k,v in _plain(o).items() if isinstance(v, (int,float,str,tuple,list,type(None))) and k!='warmup'}
     cbs = {name: {k: _sampled(f) for k,f in cb.scheds.items()} if isinstance(cb, ParamScheduler)
            else {k: v for k,v in vars(cb).items() if k in ('frac', 'by', 'n')}
@@ -185,8 +185,8 @@ def _description(learn):
     opt,tfms = getattr(learn.opt, 'opt', learn.opt),getattr(getattr(dl, 'after_batch', None), 'fs', ())
     res = dict(model=f'{type(model).__module__}.{type(model).__qualname__}', weights={k: list(v.shape) for k,v in model.state_dict().items()}, frozen=frozen_names(model) or None,
                arguments=getattr(model, 'arguments', None),
-               likelihood={type(l).__name__: _plain(l) for l in (getattr(loss, 'likelihood', None),)},
-               precision=getattr(learn, 'precision', 'fp32'), loss=dict(kind=type(loss).__name__, **plain(loss)),
+               likelihood={type(l).__name__: _plain(l) for l in (getattr(getattr(model, 'module', model), 'likelihood', None),)},
+               precision=getattr(learn, 'precision', 'fp32'), objective=dict(kind=type(objective).__name__, **plain(objective)),
                data=getattr(learn.dls, 'recipe', None),
                images=checksum(dl.images) if hasattr(dl, 'images') else None, bs=dl.bs, batches=len(dl), transforms=L(tfms).map(_arguments),
                optimiser=dict(kind=type(opt).__name__, steps=[getattr(f, '__name__', str(f)) for f in L(getattr(opt, 'cbs', ())).map(_called)]),
