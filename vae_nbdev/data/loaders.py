@@ -286,7 +286,7 @@ def _loaders_like(images, like):
     return images,dls
 
 # %% ../../nbs/data/06_loaders.ipynb #d1a3c011
-_elsewhere = dict(num_workers=_no_workers, item_tfms='all transforms are given as batch_tfms')
+_elsewhere = dict(num_workers=_no_workers, item_tfms='all transforms are given as batch_tfms', batch_size='that is bs here, as in fastai')
 
 def _check_arguments(kwargs):
     "An error for what neither `image_dls` nor any source of images takes"

@@ -107,7 +107,7 @@ def level_names(outcome:Outcome) -> list:
 
 # %% ../../nbs/train/00_objectives.ipynb #bee6f6a7
 def _checked_beta(beta):
-    if not all(b>=0 for b in listify(beta)):
+    if not all(isinstance(b, (int,float)) and b>=0 for b in listify(beta)):
         raise ValueError(f'beta is the weight of the KL: 0 or more, or such a number for each level, not {beta}')
     return beta if isinstance(beta, (int,float)) else tuple(beta)
 
