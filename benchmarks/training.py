@@ -77,7 +77,7 @@ class BareVAE(nn.Module):
         return self.head(self.decoder(z)).float(),.5*(mu.square() + logvar.exp() - 1 - logvar).sum(1)
 
 def bare(model, images, bs, device, opt=lambda ps: torch.optim.Adam(ps, 1e-4), bf16=False, flat=True, compile=None):
-    "One epoch of a loop by hand; `model` gives parameters and KL, as ours does"
+    "One epoch of a loop by hand; a flat `model` gives parameters and KL, one of ours an `Outcome`"
     X,model = images.train_images.to(device),model.to(device)
     step_model = torch.compile(model, mode=compile) if compile else model
     opt = opt(model.parameters())
@@ -87,7 +87,8 @@ def bare(model, images, bs, device, opt=lambda ps: torch.optim.Adam(ps, 1e-4), b
         for idxs in torch.randperm(len(X), device=device).split(bs):
             x = (X[idxs].float().div_(255) >= .5).float()
             if flat: x = x.flatten(1)
-            with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=bf16): logits,kl = step_model(x)
+            with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=bf16): out = step_model(x)
+            logits,kl = out if flat else (out.params, sum(level.kl() for level in out.levels))
             loss = (F.binary_cross_entropy_with_logits(logits, x, reduction='sum') + kl.sum())/len(x)
             loss.backward(); opt.step(); opt.zero_grad()
         wait(device)
