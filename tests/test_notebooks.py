@@ -32,5 +32,6 @@ def check(path, processes, force=(), timeout=600):
     p.kill(); p.join()
     assert passed, said[-6000:]
 
+# above ten seconds: those that train what they show (the learner, the guide, watching, a prior after training), and estimates over many draws (latents, receptive fields)
 @pytest.mark.parametrize('path', nbs, ids=lambda p: str(p.relative_to(root/'nbs')))
 def test_notebook(path, processes): check(path, processes)

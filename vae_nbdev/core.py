@@ -68,3 +68,8 @@ def checksum(
     h,n = hashlib.sha256(str(tuple(x.shape)).encode()),1024
     for i in range(0, len(x), n*max(1, x.nbytes//most)): h.update(x[i:i+n].contiguous().cpu().numpy())
     return h.hexdigest()
+
+# %% ../nbs/core.ipynb #1996ebe3
+def times(shape):
+    "A shape in writing: 5 x 28 x 28"
+    return ' x '.join(map(str, shape))

@@ -19,6 +19,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.utils import make_grid
 from ..core import *
+from ..core import times
 from ..data.images import *
 from ..data.loaders import *
 from ..models.latents import *
@@ -344,7 +345,7 @@ def explore(
     if isinstance(what, Learner): data = analysed_dls(what, data if data is None or isinstance(data, (DataLoaders,Images)) else data[:n])
     if data is None: return Explorer(model, runs=runs)
     if isinstance(data, Tensor):
-        if data.ndim!=4 or not len(data): raise ValueError(f'data is images N x C x H x W, not {" x ".join(map(str, data.shape))}')
+        if data.ndim!=4 or not len(data): raise ValueError(f'data is images N x C x H x W, not {times(data.shape)}')
         return Explorer(model, data[:n], runs=runs)
     if not isinstance(data, DataLoaders):
         raise TypeError(f'data is loaders from `image_dls`, or a tensor of images, not {type(data).__name__}')

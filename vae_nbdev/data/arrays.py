@@ -9,8 +9,9 @@ __all__ = ['as_images']
 import difflib, math, os, re, warnings
 from pathlib import Path
 import numpy as np, torch
+from ..core import times
 from .images import *
-from .images import place, quoted, split_names, times, too_large
+from .images import place, quoted, split_names, too_large
 from .pickles import *
 
 # %% ../../nbs/data/02_arrays.ipynb #7b976b48

@@ -9,9 +9,9 @@ __all__ = ['read_images', 'write_images']
 import gzip, math, pickle, zipfile
 from pathlib import Path
 import numpy as np
-from ..core import write_whole
+from ..core import times, write_whole
 from .images import *
-from .images import place, quoted, times, too_large
+from .images import place, quoted, too_large
 from .pickles import *
 from .pickles import reading
 from .arrays import *

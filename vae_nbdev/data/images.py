@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import matplotlib.pyplot as plt, torch
 from PIL import Image
 from fastcore.basics import patch
+from ..core import times
 
 # %% ../../nbs/data/00_images.ipynb #77334a5a
 class DatasetError(ValueError): "What was read is no data set of images: the message names file, key and what was expected"
@@ -26,10 +27,6 @@ def place(
 ) -> str:
     "Where in a file something is, for the beginning of a message"
     return name + (':' + ''.join(f' `{quoted(k)}`' for k in keys) if keys else '')
-
-def times(shape):
-    "A shape in writing: 5 x 28 x 28"
-    return ' x '.join(map(str, shape))
 
 def too_large(
     name:str, # Of the file, or place in it

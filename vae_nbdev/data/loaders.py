@@ -17,6 +17,7 @@ from fastai.data.block import DataBlock, TransformBlock
 from fastai.data.transforms import IntToFloatTensor
 from fastai.torch_core import TensorImage, to_cpu, show_images
 from fastai.vision.augment import RandTransform
+from ..core import times
 from .images import *
 from .arrays import *
 from .files import *
@@ -185,13 +186,12 @@ class _Others(Transform):
     def _try(self, f, x):
         "What `f` makes of a batch, and whether it drew random numbers"
         before = _state_bytes()
-        by = lambda o: ' x '.join(map(str, o.shape))
         try: y = self._apply(f, x, 0)
         except Exception as e:
             raise ValueError(f'{_name(f)} in batch_tfms fails on a batch of images, B x C x H x W in [0, 1]: {e}') from e
         if not (isinstance(y, Tensor) and y.shape==x.shape and y.is_floating_point()):
-            found = f'{y.dtype}, {by(y)}' if isinstance(y, Tensor) else f'a {type(y).__name__}'
-            raise ValueError(f'{_name(f)} in batch_tfms makes {found} of a batch of floats, {by(x)}; it must keep shape and type: '
+            found = f'{y.dtype}, {times(y.shape)}' if isinstance(y, Tensor) else f'a {type(y).__name__}'
+            raise ValueError(f'{_name(f)} in batch_tfms makes {found} of a batch of floats, {times(x.shape)}; it must keep shape and type: '
                              'make images of another size before they are handed in')
         return y,_state_bytes()!=before
 

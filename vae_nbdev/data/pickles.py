@@ -10,8 +10,9 @@ import io, math, operator, pickle, re
 from contextlib import contextmanager
 from pathlib import Path
 import numpy as np
+from ..core import times
 from .images import *
-from .images import place, quoted, times, too_large
+from .images import place, quoted, too_large
 
 # %% ../../nbs/data/01_pickles.ipynb #98e008a5
 class UnsafePickleError(Exception): "The pickle holds something other than numpy arrays and plain containers"

@@ -89,13 +89,17 @@ def kl_from_prior(
     z:Tensor=None, # Draws of `q`, ... x B x latent_dim, for families without a closed form
 ) -> Tensor: # B, or ... x B where it is estimated from `z`
     "KL(q || prior) in nats for each image, summed over the latents: in closed form where there is one, else log q(z) - log p(z)"
-    try:
-        if prior.closed_kl: return kl_divergence(q, prior.dist).sum(-1)
-    except NotImplementedError: pass
+    if (closed := _closed_kl(q, prior)) is not None: return closed.sum(-1)
     if z is None:
         raise NotImplementedError(f'The KL of a {type(q).__name__} from a {type(prior).__name__} has no closed form: it is '
                                   'estimated from draws `z` of the posterior')
     return q.log_prob(z).sum(-1) - prior.log_prob(z)
+
+def _closed_kl(q, p):
+    "KL of `q` from a prior or a distribution, by unit, or None where it has no closed form"
+    if not getattr(p, 'closed_kl', True): return None
+    try: return kl_divergence(q, getattr(p, 'dist', p))
+    except NotImplementedError: return None
 
 # %% ../../nbs/models/00_latents.ipynb #25a4d921
 def _log_diff(hi, lo): return hi + torch.log(-torch.expm1((lo-hi).clamp(max=-1e-30)))     # log(e^hi - e^lo)
@@ -354,10 +358,9 @@ def unit_kl(
     n:int=64, # Draws, where there is no closed form
 ) -> Tensor: # B x latents
     "KL of every latent by itself, in nats"
-    try: return kl_divergence(q, p)
-    except NotImplementedError:
-        z = q.sample((n,))
-        return (q.log_prob(z)-p.log_prob(z)).mean(0)
+    if (closed := _closed_kl(q, p)) is not None: return closed
+    z = q.sample((n,))
+    return (q.log_prob(z)-p.log_prob(z)).mean(0)
 
 # %% ../../nbs/models/00_latents.ipynb #3d5c2948
 def split_kl(
@@ -409,13 +412,8 @@ class Level:
         sampled:bool=False, # As the draws have it, even where there is a closed form?
     ) -> Tensor: # k*B
         "KL(q || p) in nats, in closed form where there is one, else log q(z|x) - log p(z)"
-        closed = None if sampled else self._closed_kl()
-        return self.log_q()-self.log_p() if closed is None else closed.repeat(len(self.z)//len(closed))
-
-    def _closed_kl(self):
-        if not getattr(self.p, 'closed_kl', True): return None
-        try: return kl_divergence(self.q, getattr(self.p, 'dist', self.p)).flatten(1).sum(1)
-        except NotImplementedError: return None
+        closed = None if sampled else _closed_kl(self.q, self.p)
+        return self.log_q()-self.log_p() if closed is None else closed.flatten(1).sum(1).repeat(len(self.z)//len(closed))
 
 @dataclass
 class Outcome:

@@ -13,6 +13,7 @@ from fastcore.meta import delegates
 from torch import nn, Tensor
 from torch.distributions import Distribution
 from ..core import *
+from ..core import times
 from .latents import *
 from .likelihoods import *
 from .networks import *
@@ -116,7 +117,7 @@ def set_likelihood(self:AutoEncoder,
 def _checked(self:AutoEncoder, x):
     "`x` if it is a batch of images this model was made for"
     if tuple(x.shape[1:])!=self.image_shape:
-        raise ValueError(f'This model is for images B x {" x ".join(map(str, self.image_shape))}, not {" x ".join(map(str, x.shape))}')
+        raise ValueError(f'This model is for images B x {times(self.image_shape)}, not {times(x.shape)}')
     if not x.is_floating_point(): raise ValueError(f'Images for a model are floats in [0, 1], not {x.dtype}: divide uint8 by 255')
     return x
 
@@ -127,7 +128,7 @@ def _example_out(self:AutoEncoder, net, shape, name):
     try:
         with evaluating(net), torch.no_grad(): return net(torch.zeros(1, *shape, device=device))
     except RuntimeError as e:
-        raise ValueError(f'The network of {type(self).__name__}.{name} cannot take 1 x {" x ".join(map(str, shape))}: {e}') from e
+        raise ValueError(f'The network of {type(self).__name__}.{name} cannot take 1 x {times(shape)}: {e}') from e
 
 @patch
 def _width_of(self:AutoEncoder, encoder): return self._example_out(encoder, self.image_shape, '_encoder').flatten(1).shape[1]

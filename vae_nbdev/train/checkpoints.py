@@ -14,7 +14,7 @@ from safetensors.torch import load as load_tensors, save as save_tensors
 from torch.nn.modules.module import (register_module_buffer_registration_hook, register_module_forward_hook,
                                      register_module_parameter_registration_hook)
 from torch.nn.parameter import is_lazy
-from ..core import write_whole
+from ..core import times, write_whole
 from ..models.likelihoods import *
 from ..models.vae import *
 
@@ -151,7 +151,7 @@ def _check_outline(cls, recipe, weights, max_bytes):
         if wanted.get(k)!=found.get(k):
             raise ValueError(f'{k[:100]} is {_kind(wanted.get(k))} in the model and {_kind(found.get(k))} in the weights')
 
-def _kind(o): return 'missing' if o is None else f'{" x ".join(map(str, o[0])) or "one number"}{"" if o[1] else ", integers"}'
+def _kind(o): return 'missing' if o is None else f'{times(o[0]) or "one number"}{"" if o[1] else ", integers"}'
 
 # %% ../../nbs/train/03_checkpoints.ipynb #75c264f4
 def load_vae(

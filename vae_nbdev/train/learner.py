@@ -101,8 +101,6 @@ class TermsLoss:
     def __call__(self, terms): return terms.loss.mean() if self.reduction=='mean' else terms.loss
     def decodes(self, pred): return self.model.likelihood.mean(pred[0])
 
-def _n_training(dls): return getattr(dls.train, 'n', None) or len(dls.train_ds)
-
 # %% ../../nbs/train/02_learner.ipynb #1386cf9a
 def _watch_rightly(cb):
     "fastai takes what grows to be better, unless its name holds 'loss' or 'error'"
@@ -126,7 +124,7 @@ class VAELearner(Learner):
         **kwargs
     ):
         super().__init__(dls, model, loss_func=TermsLoss(model), **kwargs)
-        self.objective = objective.of(_n_training(dls))
+        self.objective = objective.of(getattr(dls.train, 'n', None))
         self.born,self.frozen = list(self.model.parameters()),[]              # weights that were there, and those that the optimiser left out
         for old,new in ((Recorder, DeviceRecorder), (ProgressCallback, DeviceProgress)):
             if any(type(cb) is old for cb in self.cbs): self.remove_cb(old); self.add_cb(new())
