@@ -10,7 +10,9 @@ from .data.files import *
 from .data.sources import *
 from .data.transforms import *
 from .data.loaders import *
-from .models.latents import *
+from .models.distributions import *
+from .models.priors import *
+from .models.stages import *
 from .models.likelihoods import *
 from .models.networks import *
 from .models.vae import *

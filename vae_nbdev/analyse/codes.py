@@ -16,7 +16,9 @@ from ..data.images import *
 from ..data.transforms import *
 from ..data.loaders import *
 from ..data.loaders import image_batches, shape_of
-from ..models.latents import *
+from ..models.distributions import *
+from ..models.priors import *
+from ..models.stages import *
 from ..models.vae import *
 from ..train.callbacks import *
 from .tables import *
@@ -106,7 +108,7 @@ def split_codes(
     with fork_rng(model), torch.no_grad():
         torch.manual_seed(seed)
         for x in image_batches(dl.new(get_idxs=idxs.tolist, after_batch=tfms)):
-            with fork_rng(model): parts.append((x, [(q.mean, q.stddev, unit_kl(q, p)) for q,p in model.latent_levels(x)]))     # whatever a KL draws
+            with fork_rng(model): parts.append((x, [(l.z.flatten(1), l.q.stddev.flatten(1), l.unit_kl()) for l in model.encode(x)]))     # whatever a KL draws
             if random_contrast: factors.append(contrast.r.flatten())
     images,levels = zip(*parts)
     levels = [tuple(torch.cat(o).cpu() for o in zip(*level)) for level in zip(*levels)]

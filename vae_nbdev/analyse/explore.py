@@ -22,7 +22,9 @@ from ..core import *
 from ..core import times
 from ..data.images import *
 from ..data.loaders import *
-from ..models.latents import *
+from ..models.distributions import *
+from ..models.priors import *
+from ..models.stages import *
 from ..models.vae import *
 from ..models.ladder import *
 from ..train.callbacks import *
@@ -73,7 +75,7 @@ def _pictured(model, z):
 @inference
 def _codes(model, x):
     "Posterior means, deviations and costs in nats of images, level by level"
-    return [(q.mean, q.stddev, unit_kl(q, p)) for q,p in model.latent_levels(x)]
+    return [(l.z.flatten(1), l.q.stddev.flatten(1), l.unit_kl()) for l in model.encode(x)]
 
 def _influence(model, start, level, ranges):
     "How far the picture moves with each latent of a level: d"

@@ -162,7 +162,7 @@ def top_down_draws(
 def _draw_levels(model, x, n):
     "Bottom-up, top-down and combined Gaussians of all levels for `n` draws of the posterior of one image"
     guesses = model.bottom_up(x[None].to(next(model.parameters()).device))
-    levels = model.top_down(model._repeated(guesses, n), Normal.sample)
+    levels,_ = model.top_down(model.features(x[None].to(next(model.parameters()).device)), n)
     return guesses,[level.p for level in levels],[level.q for level in levels]
 
 # %% ../../nbs/analyse/06_levels.ipynb #17983f82

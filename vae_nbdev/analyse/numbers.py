@@ -15,7 +15,9 @@ from torch import Tensor
 from ..core import *
 from ..data.loaders import *
 from ..data.loaders import image_batches, shape_of
-from ..models.latents import *
+from ..models.distributions import *
+from ..models.priors import *
+from ..models.stages import *
 from ..models.likelihoods import *
 from ..models.vae import *
 from ..train.objectives import *
@@ -83,7 +85,7 @@ class _Moments:
 @contextmanager
 def _encoded_once(model, x):
     "A context in which images `x` go through the encoder once, however often the model asks for it"
-    name = 'bottom_up' if hasattr(model, 'bottom_up') else 'encode'
+    name = 'features' if hasattr(model, 'features') else 'encode'
     own,encode,kept = vars(model).get(name),getattr(model, name),[]
     def once(o):
         if o is not x: return encode(o)
@@ -116,7 +118,7 @@ def _all_images(learn, split, k, n, memory, seed, pca):
                 each = _per_image(model, learn.dls, x, k, memory, pca)
                 terms.add(torch.stack([o.cpu().double() for o in each.values()], 1))
                 fits = fits and model.likelihood.fits(x)
-                if len(getattr(model, 'latent_dims', ()))==1: codes.add(model.latent_levels(x)[0][0].mean)
+                if len(getattr(model, 'latent_dims', ()))==1: codes.add(model.encode(x)[0].z.flatten(1))
     mean,se = (dict(zip(each, o.tolist())) for o in (terms.mean, (terms.var/terms.n).sqrt()))
     return mean,se,terms.n,codes.var if codes.n else None,fits
 

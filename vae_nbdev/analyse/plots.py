@@ -14,7 +14,9 @@ from torch import Tensor
 from ..core import *
 from ..data.loaders import *
 from ..data.loaders import image_batches
-from ..models.latents import *
+from ..models.distributions import *
+from ..models.priors import *
+from ..models.stages import *
 from ..models.vae import *
 from ..train.callbacks import *
 from .codes import *
@@ -88,8 +90,8 @@ def plot_traversal(self:Learner|VAE,
 def _start(model, x, level):
     "Latents to start from: 1 x latents of `level`"
     device = next(model.parameters()).device
-    if x is not None: return model.latent_levels(x[None].to(device))[level][0].mean.cpu()
-    return model.latents_below(model.prior.dist.mean[None], len(model.latent_dims)-1, 0.)[level].cpu()
+    if x is not None: return model.encode(x[None].to(device))[level].z.flatten(1).cpu()
+    return model.latents_below(model.prior.dist.mean[None], len(model.latent_dims)-1, 0.)[level].flatten(1).cpu()
 
 def _of(model, level): return f' of z{level+1}' if len(model.latent_dims)>1 else ''
 
@@ -116,7 +118,7 @@ def plot_manifold(self:Learner|VAE,
 @inference
 def _quantiles(model, shares):
     "Of every latent in the prior, at `shares`: n x latents; from draws where there is no formula"
-    try: return model.prior.marginals.icdf(shares[:,None].to(model.prior.loc)).cpu()
+    try: return getattr(p := model.prior.dist, 'marginals', p).icdf(shares[:,None].to(model.prior.loc)).cpu()
     except NotImplementedError:
         with fork_rng(model): torch.manual_seed(0); return model.prior.sample(100_000).cpu().quantile(shares, 0)
 

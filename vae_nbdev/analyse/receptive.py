@@ -54,7 +54,7 @@ def _mean_image(dls):
 
 def _responses(model, x, level):
     "Bottom-up means of a level: B x latents"
-    return (model.bottom_up(x)[level] if isinstance(model, LadderVAE) else model.encode(x)).mean
+    return model.bottom_up(x)[level].mean.flatten(1) if isinstance(model, VAE) else model.encode(x)[0].z
 
 @inference
 def _jacobian(model, x, level): return torch.func.jacrev(lambda o: _responses(model, o[None], level)[0])(x)

@@ -10,7 +10,9 @@ import torch
 from fastai.learner import Learner
 from sklearn.mixture import GaussianMixture
 from ..core import *
-from ..models.latents import *
+from ..models.distributions import *
+from ..models.priors import *
+from ..models.stages import *
 from ..models.vae import *
 from ..models.ladder import *
 from ..train.callbacks import *
@@ -30,7 +32,7 @@ def refit_prior(
     model = learn.model
     if not isinstance(model, VAE) or isinstance(model, LadderVAE):
         raise TypeError(f'{type(model).__name__} has no single level of latents: a prior can be fitted again for a VAE of one level')
-    if model._family[0]=='truncated_normal':
+    if model.stages[0].bounded:
         raise ValueError("Gaussians do not end where latents='truncated_normal' do: this prior is for the other families")
     if not (isinstance(n, int) and n>=1): raise ValueError(f'n is a number of Gaussians from 1, not {n}')
     if images is not None and images<2*n: raise ValueError(f'{n} Gaussians want {2*n} images or more, not {images}')
@@ -38,7 +40,7 @@ def refit_prior(
     if len(codes.images)<2*n: raise ValueError(f'{n} Gaussians want more than {len(codes.images)} images: take fewer')
     with fork_rng(model), torch.no_grad():
         torch.manual_seed(seed)
-        z = torch.cat([model.latent_levels(x.to(next(model.parameters()).device))[0][0].sample().cpu() for x in codes.images.split(500)])
+        z = torch.cat([model.encode(x.to(next(model.parameters()).device))[0].q.sample().cpu() for x in codes.images.split(500)])
     fit = GaussianMixture(n, covariance_type='diag', random_state=seed, **{'reg_covar': 1e-4, **kwargs}).fit(z.double().numpy())
     with fork_rng(model): model.set_prior(dict(name='mixture', n=n))
     model.prior.set_components(*(torch.tensor(o).float() for o in (fit.weights_, fit.means_, fit.covariances_)))

@@ -17,7 +17,9 @@ from fastai.callback.tracker import TrackerCallback
 from fastai.learner import Metric, ValueMetric
 from fastai.torch_core import rank_distrib
 from ..core import *
-from ..models.latents import *
+from ..models.distributions import *
+from ..models.priors import *
+from ..models.stages import *
 from .objectives import *
 
 # %% ../../nbs/train/01_callbacks.ipynb #1fa54dae
@@ -74,7 +76,7 @@ class ActiveUnits(Callback):
     def after_loss(self):
         if self.training: return
         model,x,n = getattr(self.learn.model, 'module', self.learn.model),self.learn.xb[0],_n_images(self.learn)
-        kls = [unit_kl(q, p) for q,p in model.latent_levels(x)]                     # a level: B x latents
+        with evaluating(model): kls = [level.unit_kl() for level in model.encode(x)]                     # a level: B x latents
         self.sizes,kl = [kl.shape[1] for kl in kls],torch.cat(kls, 1)[:n].sum(0)
         self.n,self.kl = self.n+n,kl if self.kl is None else self.kl+kl
 

@@ -6,7 +6,7 @@
 __all__ = ['CheckpointError', 'save_vae', 'load_vae']
 
 # %% ../../nbs/train/03_checkpoints.ipynb #9f36e92e
-import hashlib, json, sys, warnings, torch, torchvision, fastai
+import hashlib, json, warnings, torch, torchvision, fastai
 from contextlib import contextmanager
 from pathlib import Path
 from fastai.learner import Learner
@@ -14,7 +14,8 @@ from safetensors.torch import load as load_tensors, save as save_tensors
 from torch.nn.modules.module import (register_module_buffer_registration_hook, register_module_forward_hook,
                                      register_module_parameter_registration_hook)
 from torch.nn.parameter import is_lazy
-from ..core import times, write_whole
+from ..core import *
+from ..core import find_class, times, write_whole
 from ..models.likelihoods import *
 from ..models.vae import *
 
@@ -29,19 +30,13 @@ class CheckpointError(ValueError): "A saved model that cannot be written or read
 _weights,_recipe = 'weights.safetensors','vae.json'
 
 def _model_recipe(model):
-    "Class, arguments and likelihood of a model"
-    cls,lik = type(model),model.likelihood
-    if '<locals>' in cls.__qualname__:
-        raise CheckpointError(f'{cls.__name__} is defined inside a function, where nothing can find it again: define it at '
-                              'the top of a module or notebook')
-    try: recipe = lik.recipe
-    except NotImplementedError: recipe = dict(likelihood=lik)
-    if type(make_likelihood(**recipe, image_shape=model.image_shape)) is not type(lik) or 'likelihood' not in recipe or recipe['likelihood'] is lik:
-        raise CheckpointError(f'A likelihood of your own ({type(lik).__name__}) is not known by name: keep its model with '
-                              '`torch.save(model.state_dict(), path)`')
-    args = {k: recipe.get(k) if k in ('likelihood', 'noise') else v for k,v in model.arguments.items()}
-    prior = dict(prior=model.prior_recipe) if isinstance(model, VAE) and cls._prior is VAE._prior else {}
-    return dict(model=f'{cls.__module__}.{cls.__qualname__}', arguments=args, likelihood=recipe, **prior)
+    "How model, likelihood and prior were made"
+    res = dict(model=config(model), likelihood=config(model.likelihood), prior=getattr(model, 'prior_config', None))
+    for o in res.values():
+        if o and '<locals>' in o['name']:
+            raise CheckpointError(f'{o["name"]} is defined inside a function, where nothing can find it again: define it at '
+                                  'the top of a module or notebook')
+    return res
 
 # %% ../../nbs/train/03_checkpoints.ipynb #12d07261
 def save_vae(
@@ -51,9 +46,9 @@ def save_vae(
     "Weights, with their precision and which of them are frozen, and recipe of a model, as `path`/weights.safetensors and `path`/vae.json"
     path,model = Path(path).expanduser(),getattr(learn, 'model', learn)
     if not isinstance(model, AutoEncoder): raise TypeError(f'save_vae wants a learner or a model of vae_nbdev, not {type(model).__name__}')
-    recipe = dict(format=1, **_model_recipe(model), frozen=frozen_names(model),
+    recipe = dict(format=2, **_model_recipe(model), frozen=frozen_names(model),
                   versions=dict(torch=torch.__version__, torchvision=torchvision.__version__, fastai=fastai.__version__))
-    if isinstance(learn, Learner): recipe |= dict(data=getattr(learn.dls, 'recipe', None), objective=learn.objective.config,
+    if isinstance(learn, Learner): recipe |= dict(data=getattr(learn.dls, 'recipe', None), objective=config(learn.objective),
                                                  precision=learn.precision)
     try: json.dumps(recipe)
     except TypeError as e:
@@ -87,23 +82,19 @@ def _read_recipe(path):
     try: recipe = json.loads(_content(path, _recipe, 2**20), parse_constant=_constant)
     except CheckpointError: raise
     except (ValueError, RecursionError) as e: raise CheckpointError(f'{f} is no recipe of a model: {e}') from None
-    form = dict(model=str, arguments=dict, likelihood=dict, sha256=str, prior=(dict,type(None)), data=(dict,type(None)), frozen=(list,type(None)))
-    if not isinstance(recipe, dict) or recipe.get('format')!=1 or not all(isinstance(recipe.get(k), t) for k,t in form.items()):
+    form = dict(model=dict, likelihood=dict, sha256=str, prior=(dict,type(None)), data=(dict,type(None)), frozen=(list,type(None)))
+    if not isinstance(recipe, dict) or recipe.get('format')!=2 or not all(isinstance(recipe.get(k), t) for k,t in form.items()) or \
+       not all(isinstance(recipe[k].get('name'), str) for k in ('model', 'likelihood')):
         raise CheckpointError(f'{f} is not in the format of save_vae')
-    if _count([recipe[k] for k in ('arguments', 'likelihood')])>1000: raise CheckpointError(f'{f} has arguments of more than 1,000 parts')
+    if _count([recipe[k] for k in ('model', 'likelihood')])>1000: raise CheckpointError(f'{f} has arguments of more than 1,000 parts')
     return recipe
 
 # %% ../../nbs/train/03_checkpoints.ipynb #7e6e232e
-def _find_class(name):
-    "The model class called `name`, in a module that is imported"
-    module,_,cls = name.rpartition('.')
-    found = getattr(sys.modules.get(module), '__dict__', {}).get(cls)
-    if found is None:
-        raise CheckpointError(f'The model is a {name[:100]}, which is not known here, and nothing is imported because a '
-                              'file says so: import the module that defines it first, or define the class, then load again')
-    if not (isinstance(found, type) and issubclass(found, AutoEncoder)):
-        raise CheckpointError(f'{name[:100]} is no model of vae_nbdev, so it is not built')
-    return found
+def _find_model(name):
+    "The model class called `name`"
+    if (found := find_class(AutoEncoder, name)) is not None: return found
+    raise CheckpointError(f'The model is a {name[:100]}, which is no model that is known here, and nothing is imported because a '
+                          'file says so: import the module that defines it first, or define the class, then load again')
 
 # %% ../../nbs/train/03_checkpoints.ipynb #1c6b6395
 def _tuples(o):
@@ -112,9 +103,10 @@ def _tuples(o):
 
 def _build(cls, recipe):
     "The model of a recipe, as it begins"
-    model = cls(**{k:_tuples(v) for k,v in recipe['arguments'].items()})
-    model.set_likelihood(**recipe['likelihood'])
-    if recipe.get('prior') not in (None, getattr(model, 'prior_recipe', None)): model.set_prior(recipe['prior'])
+    args = {k: _tuples(v) for k,v in recipe['model'].items() if k!='name'}
+    model = cls(*args.pop('args', ()), **args)
+    model.set_likelihood(recipe['likelihood'])
+    if recipe.get('prior') not in (None, getattr(model, 'prior_config', None)): model.set_prior(recipe['prior'])
     return model
 
 @contextmanager
@@ -165,7 +157,7 @@ def load_vae(
     if hashlib.sha256(data).hexdigest()!=recipe['sha256']:
         raise CheckpointError(f'{path/_weights} is not what the recipe belongs to (another checksum): the save was '
                               'interrupted, or the file is damaged')
-    cls = _find_class(recipe['model'])
+    cls = _find_model(recipe['model']['name'])
     try: weights = load_tensors(data)
     except Exception as e:
         raise CheckpointError(f'{path/_weights} is no safetensors file, or one of unknown types: {str(e)[:200]}') from None
@@ -178,7 +170,7 @@ def load_vae(
         if recipe.get('frozen') is not None:                       # else it was saved before this was kept
             for k,p in model.named_parameters(): p.requires_grad_(k not in recipe['frozen'])
     except CheckpointError: raise
-    except Exception as e: raise CheckpointError(f'{recipe["model"]} is not the class it was when {path} was saved: {str(e)[:500]}') from e
+    except Exception as e: raise CheckpointError(f'{cls.__name__} is not the class it was when {path} was saved: {str(e)[:500]}') from e
     odd = [k for k,v in model.state_dict().items() if not v.isfinite().all()]
     if odd: warnings.warn(f'{len(odd)} of the weights in {path} hold NaN or infinity, {odd[0]} first: the model will give NaN')
     if (recipe.get('data') or {}).get('whiten'):

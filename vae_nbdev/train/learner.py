@@ -19,6 +19,7 @@ from fastai.data.core import DataLoaders
 from fastai.callback import schedule, tracker       # `fit_one_cycle`, `lr_find`; `SaveModelCallback` and its like
 from torch import Tensor
 from ..core import *
+from ..core import name_of
 from ..data.loaders import *
 from ..models.vae import *
 from ..models.likelihoods import *
@@ -237,7 +238,7 @@ def _instead(name, words):
     method.__name__,method.__doc__ = name,f'Not for a VAE: {words}'
     setattr(VAELearner, name, method)
 
-_instead('predict', 'give a batch of images to the model: learn.model.reconstruct(x), or learn.model.encode(x) for its latents')
+_instead('predict', 'give a batch of images to the model: learn.model.reconstruct(x), or learn.model.encode(x)[0].z for its latents')
 _instead('tta',     'a bound on log p(x) is of an image as it is: evaluate(learn), with k= for more draws')
 _instead('export',  'a pickle runs what it holds: save_vae(learn, folder), and load_vae(folder) to have the model back')
 
@@ -294,7 +295,7 @@ def vae_learner(
     "A fastai `Learner` that maximises the ELBO of `model` on `dls`"
     if not isinstance(model, AutoEncoder): raise TypeError(f'vae_learner wants an `AutoEncoder` or a `VAE`, not {type(model).__name__}')
     if likelihood is not None or noise is not None:
-        model.set_likelihood(likelihood if likelihood is not None else model.likelihood.recipe['likelihood'], noise)
+        model.set_likelihood(likelihood if likelihood is not None else name_of(type(model.likelihood)), noise)
     if not (isinstance(dls, DataLoaders) and all(hasattr(dl, 'one_batch') for dl in dls)):
         raise TypeError('vae_learner wants fastai `DataLoaders`: `image_dls(...)` makes them of images, `DataLoaders.from_dsets(train, valid, bs=100)` of data sets of torch')
     x = dls.train.one_batch()[0]

@@ -6,7 +6,7 @@
 __all__ = ['Checkpoint']
 
 # %% ../../nbs/train/04_runs.ipynb #88bb1d4e
-import hashlib, inspect, json, platform, random, re, signal, subprocess, sys, threading, warnings, fastai, numpy as np, torch, torchvision
+import hashlib, json, platform, random, re, signal, subprocess, sys, threading, warnings, fastai, numpy as np, torch, torchvision
 from datetime import datetime
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +18,7 @@ from fastai.torch_core import num_distrib, rank_distrib, set_seed
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
+from ..core import *
 from ..core import checksum, write_whole
 from .callbacks import *
 from .callbacks import is_fit
@@ -167,11 +168,6 @@ def _sampled(f):
     "A schedule at eleven moments"
     return [np.round(np.asarray(f(i/10), float), 12).tolist() for i in range(11)]
 
-def _arguments(tfm):
-    "What a transform is, with the arguments that it has kept"
-    kept = {k: getattr(tfm, k, None) for k in inspect.signature(type(tfm).__init__).parameters if k not in ('self', 'split_idx')}
-    return dict(kind=type(tfm).__name__, **{k: v for k,v in kept.items() if isinstance(v, (bool,int,float,str))})
-
 def _called(f): return getattr(f, 'func', f)
 
 # %% ../../nbs/train/04_runs.ipynb #a1d4cdbe
@@ -183,12 +179,11 @@ def _description(learn):
            else {k: v for k,v in vars(cb).items() if k in ('frac', 'by', 'n')}
            for name,cb in _by_name(learn.cbs).items() if isinstance(cb, (ParamScheduler,BetaWarmup))}
     opt,tfms = getattr(learn.opt, 'opt', learn.opt),getattr(getattr(dl, 'after_batch', None), 'fs', ())
-    res = dict(model=f'{type(model).__module__}.{type(model).__qualname__}', weights={k: list(v.shape) for k,v in model.state_dict().items()}, frozen=frozen_names(model) or None,
-               arguments=getattr(model, 'arguments', None),
+    res = dict(model=config(model) if isinstance(model, Configured) else type(model).__qualname__, weights={k: list(v.shape) for k,v in model.state_dict().items()}, frozen=frozen_names(model) or None,
                likelihood={type(l).__name__: _plain(l) for l in (getattr(getattr(model, 'module', model), 'likelihood', None),)},
                precision=getattr(learn, 'precision', 'fp32'), objective=dict(kind=type(objective).__name__, **plain(objective)),
                data=getattr(learn.dls, 'recipe', None),
-               images=checksum(dl.images) if hasattr(dl, 'images') else None, bs=dl.bs, batches=len(dl), transforms=L(tfms).map(_arguments),
+               images=checksum(dl.images) if hasattr(dl, 'images') else None, bs=dl.bs, batches=len(dl), transforms=L(tfms).map(config),
                optimiser=dict(kind=type(opt).__name__, steps=[getattr(f, '__name__', str(f)) for f in L(getattr(opt, 'cbs', ())).map(_called)]),
                hyper=[{k: v for k,v in h.items() if k not in ('mom', 'lr', 'betas')} for h in learn.opt.hypers],
                epochs=learn.n_epoch, schedule=cbs or [h['lr'] for h in learn.opt.hypers])
