@@ -4,7 +4,6 @@ from configparser import ConfigParser
 from importlib import import_module
 from pathlib import Path
 from fastcore.docments import docments
-from sphinx.util.inspect import stringify_signature
 warnings.filterwarnings('ignore')
 
 here = Path(__file__).parent
@@ -132,10 +131,6 @@ def add_docments(app, what, name, obj, options, lines):
     fields = [f':{"returns" if k=="return" else "param "+k}: {said(v)}' for k,v in ds.items() if v and k!='self']
     lines[:] = [said(l) for l in lines] + [''] + fields
 
-def show_arguments(app, what, name, obj, options, signature, annotation):
-    "A widget by the arguments of its constructor; autodoc takes `__new__` first, which passes on what it is given"
-    if what=='class' and (signature or '').startswith('(*args'): return stringify_signature(inspect.signature(obj), unqualified_typehints=True),None
-
 # -- decoders that the explorer's page runs -----------------------------------------------------------------------------
 
 def export_decoders(app):
@@ -151,5 +146,4 @@ def export_decoders(app):
 def setup(app):
     app.connect('source-read', read_notebook)
     app.connect('autodoc-process-docstring', add_docments)
-    app.connect('autodoc-process-signature', show_arguments)
     app.connect('builder-inited', export_decoders)

@@ -94,7 +94,7 @@ def test_the_encoder_sees_an_image_once(digits):
         hook = first.register_forward_hook(lambda m, args, out: seen.append(len(out)))
         evaluate(learn, 'test', pca=False)
         hook.remove()
-        assert sum(seen)==360 and 'encode' not in vars(model) and 'bottom_up' not in vars(model)
+        assert sum(seen)==360 and 'encode' not in vars(model) and 'features' not in vars(model)
 
 def test_principal_components_of_large_images_only_when_asked_for():
     dls = image_dls(Images(name='colour', train_images=torch.randint(256, (150,3,32,32), dtype=torch.uint8), test_images=torch.randint(256, (20,3,32,32), dtype=torch.uint8)), bs=50)

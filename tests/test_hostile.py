@@ -316,7 +316,7 @@ def mnists(canary):
 
 # == saved models ========================================================================================================
 
-recipe = dict(format=1, model='vae_nbdev.models.vae.SmallDenseVAE', arguments=dict(image_shape=[1,4,4], latent_dim=2, encoder_widths=[5], decoder_widths=[6]), likelihood=dict(likelihood='bernoulli'), prior=dict(name='standard'), data=None)
+recipe = dict(format=2, model=dict(name='SmallDenseVAE', image_shape=[1,4,4], latent_dim=2, encoder_widths=[5], decoder_widths=[6]), likelihood=dict(name='bernoulli', image_shape=[1,4,4]), prior=dict(name='standard'), data=None)
 def tiny(): return SmallDenseVAE((1,4,4), 2, encoder_widths=(5,), decoder_widths=(6,))
 state = {k: v.detach().clone() for k,v in tiny().state_dict().items()}
 weights = save_tensors(state)
@@ -324,18 +324,19 @@ weights = save_tensors(state)
 def saved_attack(changes, data=weights, error=CheckpointError, words='.', arguments=None, raw=None, **kw):
     "The attack of a recipe and weights on `load_vae`"
     r = recipe | (dict(sha256=hashlib.sha256(data).hexdigest()) if isinstance(data, bytes) else dict(sha256='0'*64)) | changes
-    if arguments is not None: r = r | dict(arguments=recipe['arguments'] | arguments)
+    if arguments is not None: r = r | dict(model=recipe['model'] | arguments)
     return Attack({'m/vae.json': json.dumps(r).encode() if raw is None else raw, 'm/weights.safetensors': data}, lambda d: load_vae(d/'m', **kw), error, words)
 
 def classes(canary):
-    unknown = ['antigravity.VAE', 'antigravity.fly', 'this.VAE', 'evil_module.VAE', 'evil_module.sub.VAE', 'evil_package.VAE', 'idlelib.run.VAE', 'turtledemo.VAE', 'nowhere.VAE', '', '.', '...', 'VAE', '.VAE', 'VAE.', '__main__.NoSuchVAE', 'vae_nbdev.models.vae.NoSuchVAE', 'vae_nbdev.nowhere.VAE', 'vae_nbdev.models.vae.nn.Module', 'vae_nbdev.models.vae.VAE.__init__',
+    def a_class(o, words): return saved_attack({}, arguments=dict(name=o), words=words)
+    unknown = ['antigravity.VAE', 'antigravity.fly', 'this.VAE', 'evil_module.VAE', 'evil_module.sub.VAE', 'evil_package.VAE', 'idlelib.run.VAE', 'turtledemo.VAE', 'nowhere.VAE', '', '.', '...', '.VAE', 'VAE.', '__main__.NoSuchVAE', 'vae_nbdev.models.vae.NoSuchVAE', 'vae_nbdev.nowhere.VAE', 'vae_nbdev.models.vae.nn.Module', 'vae_nbdev.models.vae.VAE.__init__',
                '..vae.VAE', '../evil_module.VAE', '/tmp/evil_module.VAE', 'a'*10**5, 'a.'*10**4, 'vae_nbdev.models.vae.VAE\n', 'vae_nbdev.models.vae.VAE\0', '\ud800.VAE', 'torch.hub.VAE', 'scipy.VAE', 'sklearn.VAE', 'encodings.evil_module.VAE', 'numpy.f2py.VAE']
     known = ['os.system', 'posix.system', 'subprocess.Popen', 'builtins.eval', 'builtins.exec', 'builtins.open', 'builtins.type', 'builtins.__import__', 'builtins.object', 'torch.load', 'torch.nn.modules.linear.Linear', 'torch.hub.load', 'vae_nbdev.models.vae.nn', 'vae_nbdev.models.vae.torch', 'vae_nbdev.models.vae.DenseNets', 'vae_nbdev.core.inference', 'vae_nbdev.models.vae.__builtins__',
              'vae_nbdev.models.vae.__name__', 'vae_nbdev.data.images.Images', 'vae_nbdev.data.pickles.pickle', 'vae_nbdev.models.likelihoods.BernoulliLikelihood', 'sys.modules', 'sys.exit', 'importlib.import_module', 'vae_nbdev.train.checkpoints.load_vae', 'pickle.Unpickler']
-    abstract = ['vae_nbdev.models.vae.AutoEncoder', 'vae_nbdev.models.vae.VAE', 'vae_nbdev.models.ladder.LadderVAE']
+    abstract = ['AutoEncoder', 'VAE', 'LadderVAE', 'vae_nbdev.models.vae.VAE']
     other = {repr(o)[:30]: o for o in (None, 5, 1.5, True, [], {}, ['os.system'], {'os': 'system'})}
-    return {**{f'class {o[:40]!r}': saved_attack(dict(model=o), words='import the module that defines it first') for o in unknown}, **{f'class {o}': saved_attack(dict(model=o), words='is no model of vae_nbdev') for o in known},
-            **{f'class {o}': saved_attack(dict(model=o), words='not the class it was') for o in abstract}, **{f'class {k}': saved_attack(dict(model=o), words='not in the format') for k,o in other.items()}}
+    return {**{f'class {o[:40]!r}': a_class(o, 'import the module that defines it first') for o in unknown}, **{f'class {o}': a_class(o, 'is no model that is known here') for o in known},
+            **{f'class {o}': a_class(o, 'not the class it was') for o in abstract}, **{f'class {k}': a_class(o, 'not in the format') for k,o in other.items()}}
 
 huge = 10**6, 10**9, 10**12, 2**31, 2**62, 2**63, 2**64, 10**30, 10**300
 odd  = {'None': None, 'text': 'x', 'no text': '', 'a float': 1.5, 'minus one': -1, 'none': 0, 'infinity': math.inf, 'a list': [], 'a dict': {}, 'a list of None': [None], 'a list of text': ['a'], 'lists': [[[1]]], 'NaN': math.nan, 'a dict with a name': {'name': 'os.system'}, '10^6 letters': 'a'*10**5}
@@ -350,7 +351,7 @@ def arguments(canary):
             fine = (k, o) in {('dropout','None'), ('dropout','none'), ('dropout','no text'), ('dropout','a list'), ('dropout','a dict'), ('noise','None')} or k=='noise'
             res[f'{k}: {o}'] = saved_attack({}, arguments={k: v}, error=(*ours, type(None)) if fine else CheckpointError, words='.')
     for o,v in odd.items():
-        res[f'arguments: {o}'] = saved_attack(dict(arguments=v))
+        res[f'arguments: {o}'] = saved_attack(dict(model=v))
         res[f'likelihood: {o}'] = saved_attack(dict(likelihood=v))
         res[f'prior recipe: {o}'] = saved_attack(dict(prior=v), error=(CheckpointError,type(None)) if v is None else CheckpointError)
         res[f'data: {o}'] = saved_attack(dict(data=v), error=(CheckpointError,type(None)) if v in (None,{}) or isinstance(v, dict) else CheckpointError)
@@ -358,27 +359,27 @@ def arguments(canary):
         res[f'sha256: {o}'] = saved_attack(dict(sha256=v))
     for lik in 'logistic_mixture','discretized_logistic','normal','laplace','normal_diag':
         for k,n in itertools.product(('n_mix','levels','noise','image_shape','self'), (10**9, 10**30, -1, 'x', None, [], math.inf)):
-            res[f'{lik}: {k} of {n!r:.20}'] = saved_attack(dict(likelihood={'likelihood': lik, k: n}), error=(CheckpointError,type(None)))
+            res[f'{lik}: {k} of {n!r:.20}'] = saved_attack(dict(likelihood=dict(name=lik, image_shape=[1,4,4]) | {k: n}), error=(CheckpointError,type(None)))
     more = dict(self=1, cls=1, args=[1], kwargs={}, __class__='os.system', __init__=1, training=True, device='cuda', forward='x')
     return {**res, **{f'an argument {k}': a(**{k: v}) for k,v in more.items()},
-        'a million layers': a(encoder_widths=[1]*10**5), '9,000 layers': a(encoder_widths=[1]*9000), 'widths as text': a(encoder_widths='1'*9000), 'lists, deep': saved_attack({}, raw=json.dumps(recipe | dict(sha256=hashlib.sha256(weights).hexdigest())).replace('[5]', '['*400 + '5' + ']'*400).encode()), 'a model of convolutions as large as a wall': wall(), 'likelihood in arguments: a dict': a(likelihood={'likelihood': 'normal'}),
-        'ladder of 3,000 levels': saved_attack(dict(model='vae_nbdev.models.ladder.DenseLadderVAE', arguments=dict(image_shape=[1,4,4], latent_dims=[1]*2000, encoder_widths=[[1]]*2000, decoder_widths=[[1]]*2000))), 'ladder of 10^9': saved_attack(dict(model='vae_nbdev.models.ladder.DenseLadderVAE', arguments=dict(image_shape=[1,4,4], latent_dims=[10**9,10**9]))),
-        **{f'ConvVAE of {k} {n:.0e}': saved_attack(dict(model='vae_nbdev.models.vae.ConvVAE', arguments=dict(image_shape=[1,8,8]) | {k: n if k=='encoder_width' else [n]})) for k in ('encoder_channels','decoder_channels','encoder_width') for n in huge},
-        **{f'{m} of an image of {n:.0e}': saved_attack(dict(model=f'vae_nbdev.models.{m}', arguments=dict(image_shape=[1,n,n]))) for m in ('vae.ConvVAE','vae.SmallConvVAE','vae.DenseAutoEncoder','ladder.ConvLadderVAE','ladder.DenseConvLadderVAE','ladder.DeepLadderVAE') for n in (10**5, 10**9)}}
+        'a million layers': a(encoder_widths=[1]*10**5), '9,000 layers': a(encoder_widths=[1]*9000), 'widths as text': a(encoder_widths='1'*9000), 'lists, deep': saved_attack({}, raw=json.dumps(recipe | dict(sha256=hashlib.sha256(weights).hexdigest())).replace('[5]', '['*400 + '5' + ']'*400).encode()), 'a model of convolutions as large as a wall': wall(), 'likelihood in arguments: a dict': a(likelihood={'likelihood': 'normal'}), 'likelihood in arguments: a class': a(likelihood={'name': 'os.system'}),
+        'ladder of 3,000 levels': saved_attack(dict(model=dict(name='DenseLadderVAE', image_shape=[1,4,4], latent_dims=[1]*2000, encoder_widths=[[1]]*2000, decoder_widths=[[1]]*2000))), 'ladder of 10^9': saved_attack(dict(model=dict(name='DenseLadderVAE', image_shape=[1,4,4], latent_dims=[10**9,10**9]))),
+        **{f'ConvVAE of {k} {n:.0e}': saved_attack(dict(model=dict(name='ConvVAE', image_shape=[1,8,8]) | {k: n if k=='encoder_width' else [n]})) for k in ('encoder_channels','decoder_channels','encoder_width') for n in huge},
+        **{f'{m} of an image of {n:.0e}': saved_attack(dict(model=dict(name=m, image_shape=[1,n,n]))) for m in ('ConvVAE','SmallConvVAE','DenseAutoEncoder','ConvLadderVAE','DenseConvLadderVAE','DeepLadderVAE') for n in (10**5, 10**9)}}
 
 def wall():
     "Convolutions of one channel over an image of 64 gigabytes: the weights are few, and they fit"
     args = dict(image_shape=[1,2**17,2**17], latent_dim=1, encoder_channels=[1]*17, encoder_width=1, decoder_channels=[1]*18)
     with torch.device('meta'): outline = ConvVAE(**args)
-    return saved_attack(dict(model='vae_nbdev.models.vae.ConvVAE', arguments=args), save_tensors({k: torch.zeros(v.shape) for k,v in outline.state_dict().items()}), words='for one image, .* more than max_bytes')
+    return saved_attack(dict(model=dict(name='ConvVAE') | args), save_tensors({k: torch.zeros(v.shape) for k,v in outline.state_dict().items()}), words='for one image, .* more than max_bytes')
 
 def jsons(canary):
     whole = json.dumps(recipe | dict(sha256=hashlib.sha256(weights).hexdigest()))
     bad = {'empty': '', 'null': 'null', 'a number': '5', 'text': '"x"', 'a list': '[]', 'an empty dict': '{}', 'half': whole[:200], 'lists, deep': '['*10**5, 'dicts, deep': '{"a":'*10**5, 'closed lists, deep': '['*10**5 + ']'*10**5, 'deep in it': whole[:-1] + ', "x": ' + '['*9000 + ']'*9000 + '}', 'NaN': whole.replace('[5]', 'NaN'), 'NaN as noise': whole.replace('"bernoulli"', '"normal", "noise": NaN'), 'minus infinity': whole.replace('[5]', '-Infinity'),
            '1e999': whole.replace('[5]', '[1e999]'), 'a number of 5,000 digits': whole.replace('[5]', f'[{"9"*5000}]'), 'a number of 10^5 digits': whole.replace('[5]', f'[{"9"*10**5}]'), '2 MB of blanks': ' '*2*10**6 + whole, '2 MB of text': whole[:-1] + ', "x": "' + 'a'*2*10**6 + '"}', '100,000 keys': whole[:-1] + ''.join(f', "k{i}": 0' for i in range(10**5)) + '}', 'zeros': '\0'*1000, 'a comment': '// x\n' + whole, 'code': f'__import__("os").system("touch {canary}")',
-           'two': whole + whole, 'a trailing comma': whole[:-1] + ',}', 'single quotes': whole.replace('"', "'"), 'html': '<html>', 'a lone surrogate': whole.replace('SmallDenseVAE', '\\ud800'), 'the same key twice': whole[:-1] + ', "model": "os.system"}', 'arguments twice': whole[:-1] + ', "arguments": 5}'}
+           'two': whole + whole, 'a trailing comma': whole[:-1] + ',}', 'single quotes': whole.replace('"', "'"), 'html': '<html>', 'a lone surrogate': whole.replace('SmallDenseVAE', '\\ud800'), 'the same key twice': whole[:-1] + ', "model": {"name": "os.system"}}', 'model twice': whole[:-1] + ', "model": 5}'}
     raw = {k: v.encode() for k,v in bad.items()} | {'utf-16, half': whole.encode('utf-16')[:101], 'beyond utf-8': whole.encode().replace(b'bernoulli', b'\xff\xfe'), 'latin1': whole.replace('bernoulli', 'bernoullí').encode('latin1'), 'a pickle': pickle.dumps(recipe), 'a malicious pickle': forms['inst']('os', 'system', text(f'touch {canary}')), 'a gzip': gzip.compress(whole.encode())}
-    return {f'json: {k}': saved_attack({}, raw=v, words='no recipe|not in the format|not the class|not known here|no model of|are read|parts') for k,v in raw.items()}
+    return {f'json: {k}': saved_attack({}, raw=v, words='no recipe|not in the format|not the class|known here|are read|parts') for k,v in raw.items()}
 
 def st_file(header, data=b'', length=None):
     h = header if isinstance(header, bytes) else json.dumps(header).encode()
@@ -567,12 +568,12 @@ def saved_npy(): f = io.BytesIO(); np.save(f, x8[:3]); return f.getvalue()
 edits,ops,protocols = st.lists(edit, min_size=1, max_size=6), st.lists(op, min_size=1, max_size=8), st.sampled_from(range(6))
 values = st.recursive(st.one_of(st.none(), st.booleans(), st.integers(-2, 40), st.sampled_from([10**6, 2**31, 10**12, 10**30, math.inf]), st.floats(), st.sampled_from(['', 'x', 'normal', 'learned', 'mixture', 'vamp', 'standard', 'student_t', 'logistic_mixture', 'os.system'])),
                       lambda o: st.one_of(st.lists(o, max_size=3), st.dictionaries(st.sampled_from(['name', 'n', 'df', 'likelihood', 'noise', 'levels', 'x']), o, max_size=3)), max_leaves=6)
-field  = st.tuples(st.sampled_from([('arguments', k) for k in ('image_shape','latent_dim','encoder_widths','decoder_widths','encoder_channels','likelihood','noise','latents','prior','dropout','x')] + [('likelihood', k) for k in ('likelihood','noise','levels','n_mix','x')] +
-                                   [('prior', k) for k in ('name','n','df')] + [(k,) for k in ('format','model','arguments','likelihood','prior','data')]), values)
-models = st.just('vae.SmallDenseVAE') | st.sampled_from(['vae.SmallDenseVAE', 'vae.ConvVAE', 'vae.SmallConvVAE', 'vae.DenseAutoEncoder', 'ladder.DenseLadderVAE', 'ladder.ConvLadderVAE', 'ladder.DeepLadderVAE', 'vae.VAE'])
+field  = st.tuples(st.sampled_from([('model', k) for k in ('image_shape','latent_dim','encoder_widths','decoder_widths','encoder_channels','likelihood','noise','latents','prior','dropout','x')] + [('likelihood', k) for k in ('name','noise','levels','n_mix','x')] +
+                                   [('prior', k) for k in ('name','n','df')] + [(k,) for k in ('format','model','likelihood','prior','data')]), values)
+models = st.just('SmallDenseVAE') | st.sampled_from(['SmallDenseVAE', 'ConvVAE', 'SmallConvVAE', 'DenseAutoEncoder', 'DenseLadderVAE', 'ConvLadderVAE', 'DeepLadderVAE', 'VAE'])
 
 def changed(fields, model):
-    r = json.loads(json.dumps(recipe | dict(sha256=hashlib.sha256(weights).hexdigest(), model='vae_nbdev.models.'+model)))
+    r = json.loads(json.dumps(recipe | dict(sha256=hashlib.sha256(weights).hexdigest(), model=recipe['model'] | dict(name=model))))
     for path,v in fields:
         o = r if len(path)==1 else r[path[0]]
         if isinstance(o, dict): o[path[-1]] = v

@@ -170,7 +170,7 @@ def test_a_stream_of_unknown_length_has_no_total_correlation(dls):
     class Stream(torch.utils.data.IterableDataset):
         def __iter__(self): return iter([(x, x) for x in split_images(dls)[:64]])
     stream = DataLoaders(DataLoader(Stream(), bs=8), DataLoader(Stream(), bs=8), device='cpu')
-    assert learner(stream).objective.config['name']=='ELBO'
+    assert config(learner(stream).objective)['name']=='ELBO'
     with pytest.raises(ValueError, match='number of training images'): learner(stream, objective=TotalCorrelation(3.))
 
 # -- fastai's entry points -------------------------------------------------------------------------------------------------------
@@ -212,6 +212,7 @@ def test_predictions_of_several_draws_are_one_an_image(dls):
     assert params.shape==targets.shape==(360,1,8,8) and z.shape==(360,3) and losses.shape==(360,)
     assert torch.equal(targets, split_images(dls, 'valid'))
     codes = lambda x: x.flatten(1)[:,20:23]                                            # a posterior that tells images apart, almost without noise
-    learn.model.encode = lambda x: torch.distributions.Normal(codes(x), 1e-6)
+    learn.model.features = lambda x: [x]
+    learn.model.stages[0].posterior = lambda h, context, p: torch.distributions.Normal(codes(h), 1e-6)
     own = learn.get_preds()[0][0]
     assert torch.allclose(own, learn.model.decode(codes(targets)).detach(), atol=1e-3) and own.std(0).max()>.01

@@ -44,7 +44,7 @@ def test_correlations(deep, flat, unlabelled):
 
 def test_a_latent_that_never_moves_correlates_with_nothing(dls):
     model = SmallDenseVAE(dls.image_shape, 5)
-    with torch.no_grad(): model.latents.linear.weight[0] = 0
+    with torch.no_grad(): model.stages[0].from_image.layer.weight[0] = 0
     c = latent_correlations(vae_learner(dls, model))
     assert (c.iloc[0]==0).all() and c.iloc[1:].abs().values.max()>0
 

@@ -75,20 +75,42 @@ def times(shape):
     return ' x '.join(map(str, shape))
 
 # %% ../nbs/core.ipynb #2e38ad80
+def _own_inits(cls):
+    "The constructors of a class and of those it inherits from, as they were written"
+    inits = [vars(c)['__init__'] for c in cls.__mro__ if '__init__' in vars(c) and c is not object]
+    return [f for f in (getattr(o, 'own', o) for o in inits) if f is not None]
+
+def _parameters(init): return list(inspect.signature(init).parameters.values())[1:]
+
+def _whole_signature(cls):
+    "Of a constructor, where what it hands on as **kwargs, or *args too, has the names it has in the next one"
+    named,by_place,P = {},True,inspect.Parameter
+    for init in _own_inits(cls):
+        kinds = {p.kind for p in _parameters(init)}
+        for p in _parameters(init):
+            if p.kind is P.VAR_KEYWORD or p.kind is P.VAR_POSITIONAL and P.VAR_KEYWORD in kinds: continue
+            named.setdefault(p.name, p if by_place else p.replace(kind=P.KEYWORD_ONLY))
+        by_place = by_place and P.VAR_POSITIONAL in kinds
+        if P.VAR_KEYWORD not in kinds: break
+    return inspect.Signature([P('self', P.POSITIONAL_OR_KEYWORD), *sorted(named.values(), key=lambda p: p.kind)])
+
 def _remembering(init):
-    "`init`, as it is, but that the object keeps the arguments of the first call, which is that of its own class"
+    "A constructor after which the object has what it was called with, or that of a subclass before it"
     @wraps(init)
     def _init(self, *args, **kwargs):
         vars(self).setdefault('_arguments', (args, kwargs))
         init(self, *args, **kwargs)
-    _init.remembers = True
     return _init
 
 class Configured:
     "What remembers how it was made; a subclass may give itself a short `name`"
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
-        if not hasattr(cls.__init__, 'remembers'): cls.__init__ = _remembering(cls.__init__)
+        own = vars(cls).get('__init__')
+        if own: vars(own).pop('__signature__', None)                             # of `delegates`, which does not know the other bases
+        cls.__init__ = _remembering(cls.__init__)
+        cls.__init__.own = own
+        cls.__init__.__signature__ = _whole_signature(cls)
 
 # %% ../nbs/core.ipynb #6cb388ae
 def config(
@@ -96,15 +118,20 @@ def config(
 ) -> dict:
     "How `obj` was made: `name` of its class, and arguments by name, or in `args` those that have none"
     cls,sig = type(obj),inspect.signature(type(obj).__init__)
-    if '_arguments' in vars(obj): bound = sig.bind(obj, *obj._arguments[0], **obj._arguments[1]); bound.apply_defaults()
-    else: bound = sig.bind_partial(obj, **_kept(obj, sig))
+    args,kwargs = vars(obj).get('_arguments') or ((), _kept(obj, sig))
+    bound = sig.bind_partial(obj, *args, **kwargs)
     res = dict(name=name_of(cls))
     for k,v in list(bound.arguments.items())[1:]:
         kind = sig.parameters[k].kind
         if kind is kind.VAR_KEYWORD: res |= v
         elif kind is not kind.VAR_POSITIONAL: res[k] = v
         elif v: res['args'] = v
-    return {k: _plain(v) for k,v in res.items()}
+    return {k: _plain(v) for k,v in (res | _defaults(cls, res)).items()}
+
+def _defaults(cls, given):
+    "What the constructor's own parameters are where nothing was given"
+    ps = _parameters(next(iter(_own_inits(cls)), lambda self: None))
+    return {p.name: p.default for p in ps if p.default is not p.empty and p.name not in given}
 
 def _plain(v):
     "With objects in it by their own config"
@@ -138,6 +165,8 @@ def find_class(
 def named(
     o, # A name, dict(name=..., ...) or a class
     base:type, # What it names is a subclass of it
+    what:str, # The argument that it was given as
+    more:tuple=(), # Other names for it
 ) -> tuple: # (class, arguments)
     "The class that an argument such as `prior='mixture'` or `prior=dict(name='mixture', n=20)` means"
     kwargs = dict(o) if isinstance(o, dict) else dict(name=name_of(o) if isinstance(o, type) else o)
@@ -145,7 +174,8 @@ def named(
     cls = find_class(base, name) if isinstance(name, str) else None
     if cls is not None: return cls,kwargs
     short = [n for c in _below(base) if isinstance(n := vars(c).get('name'), str)]
-    raise ValueError(f"There is no {base.__name__} {str(name)[:60]!r}: choose one of {', '.join(dict.fromkeys(short))}, or with arguments "
-                     f"dict(name={short[0]!r}, ...); one of your own is known where its class is imported")
+    found = f'There is no {name[:60]!r} for {what}' if isinstance(name, str) else f'{what} is a name, not {str(o)[:60]}'
+    raise ValueError(f"{found}: choose one of {', '.join(dict.fromkeys([*more, *short]))}, or with arguments dict(name={short[0]!r}, ...); "
+                     'one of your own is known by the name of its class, where that is imported')
 
 def _below(cls): return [o for c in cls.__subclasses__() for o in (c, *_below(c))]

@@ -13,6 +13,7 @@ from fastcore.script import call_parse
 from pathlib import Path
 from fastai.callback.core import Callback
 from torch import nn
+from .core import *
 from .data.loaders import *
 from .models.networks import *
 from .models.vae import *
@@ -133,7 +134,7 @@ def reproduce(
     return dict(name=name, metric=r.metric, ours=ours, se=se, published=r.published, source=r.source,
                 differs=r.differs, elbo=e.elbo, ess=e.get('ess'), epochs=epochs, full_epochs=r.full_epochs,
                 batches=epochs*len(dls.train), bs=r.bs, data=r.data, model=r.model.__name__, arguments=dict(r.args),
-                objective=learn.objective.config, lr=r.lr, precision=learn.precision,
+                objective=config(learn.objective), lr=r.lr, precision=learn.precision,
                 seed=seed, samples=int(e.samples), images=int(e.images), minutes=clock.seconds/60,
                 evaluation_minutes=e.get('seconds', 0)/60, machine=machine(dls.device),
                 versions=dict(torch=torch.__version__, fastai=fastai.__version__))

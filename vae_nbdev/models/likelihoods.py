@@ -335,7 +335,7 @@ def make_likelihood(
     if isinstance(likelihood, Likelihood):
         if noise is not None: raise ValueError('noise is for a likelihood given by name; one that is made already has its own')
         return likelihood
-    cls,given = named(likelihood, Likelihood)
+    cls,given = named(likelihood, Likelihood, 'likelihood')
     if noise is not None and 'noise' not in inspect.signature(cls).parameters:
         raise ValueError(f"{cls.__name__} has no noise: leave it out, or take likelihood='normal'")
     return cls(**dict(image_shape=tuple(image_shape)) | given | kwargs | ({} if noise is None else dict(noise=noise)))

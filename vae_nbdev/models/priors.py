@@ -112,7 +112,7 @@ class MixturePrior(Prior):
         return super().of(stage, model, **kwargs)
 
     @property
-    def dist(self): return GaussianMixture(self.logits.log_softmax(0), self.components())
+    def dist(self): return NormalMixture(self.logits.log_softmax(0), self.components())
 
     def components(self) -> Normal: # n x shape
         "What is mixed"

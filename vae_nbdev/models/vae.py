@@ -245,7 +245,7 @@ class VAE(AutoEncoder):
 def _stage(self:VAE, level, features):
     n,kinds = len(self.latent_shapes),self._latents if isinstance(self._latents, (tuple,list)) else [self._latents]
     if len(kinds) not in (1, n): raise ValueError(f'latents is one family, or one for each of {n} levels, bottom level first, not {self._latents}')
-    cls,kwargs = named(kinds[level%len(kinds)], Stage)
+    cls,kwargs = named(kinds[level%len(kinds)], Stage, 'latents')
     return cls(features, self.latent_shapes[level], **kwargs)
 
 @patch
@@ -257,7 +257,7 @@ def set_prior(self:VAE,
     spec = dict(prior) if isinstance(prior, dict) else dict(name=prior)
     if spec.get('name')=='standard': made = stage.standard(**{k: v for k,v in spec.items() if k!='name'})
     else:
-        cls,kwargs = named(prior, Prior)
+        cls,kwargs = named(prior, Prior, 'prior', ('standard',))
         made = cls.of(stage, self, **kwargs)
     stage.top,self.prior_config = made.to(device),spec
 
@@ -322,7 +322,7 @@ def log_weights(self:VAE,
     return (log_px + sum(level.log_p()-level.log_q() for level in out.levels)).view(k, len(x)).T
 
 # %% ../../nbs/models/05_vae.ipynb #0f996a55
-class DenseNets:
+class DenseNets(Configured):
     "Dense `_encoder` and `_decoder`, to be mixed with `AutoEncoder` or `VAE`"
     @delegates(VAE.__init__)
     def __init__(self,
@@ -352,7 +352,7 @@ class SmallDenseVAE(DenseVAE):
         super().__init__(image_shape, latent_dim, encoder_widths=encoder_widths, decoder_widths=decoder_widths, **kwargs)
 
 # %% ../../nbs/models/05_vae.ipynb #0623f704
-class ConvNets:
+class ConvNets(Configured):
     "Convolutional `_encoder` and `_decoder`, to be mixed with `AutoEncoder` or `VAE`"
     @delegates(VAE.__init__)
     def __init__(self,

@@ -98,15 +98,16 @@ def _find_model(name):
 
 # %% ../../nbs/train/03_checkpoints.ipynb #1c6b6395
 def _tuples(o):
-    "Lists of `o`, which JSON made of tuples, as tuples"
+    "Lists in `o`, which JSON made of tuples, as tuples"
+    if isinstance(o, dict): return {k: _tuples(v) for k,v in o.items()}
     return tuple(map(_tuples, o)) if isinstance(o, list) else o
 
 def _build(cls, recipe):
     "The model of a recipe, as it begins"
-    args = {k: _tuples(v) for k,v in recipe['model'].items() if k!='name'}
-    model = cls(*args.pop('args', ()), **args)
-    model.set_likelihood(recipe['likelihood'])
-    if recipe.get('prior') not in (None, getattr(model, 'prior_config', None)): model.set_prior(recipe['prior'])
+    args,likelihood,prior = (_tuples(recipe.get(k)) for k in ('model', 'likelihood', 'prior'))
+    model = cls(*args.pop('args', ()), **{k: v for k,v in args.items() if k!='name'})
+    model.set_likelihood(likelihood)
+    if prior not in (None, getattr(model, 'prior_config', None)): model.set_prior(prior)
     return model
 
 @contextmanager
