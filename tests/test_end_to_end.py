@@ -76,7 +76,7 @@ def test_watching_valid_loss_during_warmup_warns(dls):
     with learn.no_bar(), learn.no_logging(), pytest.warns(UserWarning, match="monitor='elbo'"):
         learn.create_opt()
         for cb in learn.cbs:
-            if isinstance(cb, BetaWarmup): learn.n_epoch = 3; cb.before_fit()
+            if isinstance(cb, BetaWarmup): learn.n_epoch,learn.fitting = 3,True; cb.before_fit()
 
 def test_device_by_name():
     dls = image_dls('digits', bs=100, device='cpu')

@@ -148,13 +148,13 @@ def test_fine_tuning_by_freezing(dls, part, kw):
         learn = learner(dls, m)
         assert not moved(learn)
         getattr(m, part).requires_grad_(True)
-        with pytest.raises(ValueError, match='were frozen when the optimiser was made.*create_opt'): fit(learn)
+        with pytest.raises(ValueError, match='were frozen when it was made.*create_opt'): fit(learn)
         learn.create_opt()
         assert moved(learn)
         getattr(m, part).requires_grad_(False)                                  # after the optimiser
         assert not moved(learn)
     m.set_prior('mixture')
-    with pytest.raises(ValueError, match='changed after its learner was made'): fit(learn)
+    with pytest.raises(ValueError, match='came later, with another likelihood or prior'): fit(learn)
 
 def test_another_likelihood_counts_from_the_next_batch(dls):
     "Where it brings no weights, so that the optimiser knows them all"

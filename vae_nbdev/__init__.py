@@ -19,10 +19,13 @@ from .models.vae import *
 from .models.ladder import *
 from .models.export import *
 from .train.objectives import *
-from .train.callbacks import *
-from .train.learner import *
+from .train.metrics import *
+from .train.schedules import *
+from .train.speed import *
 from .train.checkpoints import *
+from .train.state import *
 from .train.runs import *
+from .train.learner import *
 from .analyse.tables import *
 from .analyse.components import *
 from .analyse.numbers import *

@@ -89,7 +89,8 @@ def _whole_signature(cls):
         kinds = {p.kind for p in _parameters(init)}
         for p in _parameters(init):
             if p.kind is P.VAR_KEYWORD or p.kind is P.VAR_POSITIONAL and P.VAR_KEYWORD in kinds: continue
-            named.setdefault(p.name, p if by_place else p.replace(kind=P.KEYWORD_ONLY))
+            late = not by_place or p.default is P.empty and any(o.default is not P.empty and o.kind is P.POSITIONAL_OR_KEYWORD for o in named.values())
+            named.setdefault(p.name, p.replace(kind=P.KEYWORD_ONLY) if late and p.kind is P.POSITIONAL_OR_KEYWORD else p)
         by_place = by_place and P.VAR_POSITIONAL in kinds
         if P.VAR_KEYWORD not in kinds: break
     return inspect.Signature([P('self', P.POSITIONAL_OR_KEYWORD), *sorted(named.values(), key=lambda p: p.kind)])

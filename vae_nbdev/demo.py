@@ -10,7 +10,9 @@ import json, sys, time, matplotlib.pyplot as plt, torch
 from pathlib import Path
 from .data.loaders import *
 from .models.vae import *
-from .train.callbacks import *
+from .train.metrics import *
+from .train.schedules import *
+from .train.speed import *
 from .train.learner import *
 from .train.checkpoints import *
 from .analyse.numbers import *

@@ -19,7 +19,9 @@ from .models.networks import *
 from .models.vae import *
 from .models.ladder import *
 from .train.objectives import *
-from .train.callbacks import *
+from .train.metrics import *
+from .train.schedules import *
+from .train.speed import *
 from .train.learner import *
 from .train.checkpoints import *
 from .train.runs import *

@@ -20,7 +20,9 @@ from ..models.distributions import *
 from ..models.priors import *
 from ..models.stages import *
 from ..models.vae import *
-from ..train.callbacks import *
+from ..train.metrics import *
+from ..train.schedules import *
+from ..train.speed import *
 from .tables import *
 from .numbers import random_choice
 

@@ -13,7 +13,9 @@ from ..core import *
 from ..data.transforms import *
 from ..data.loaders import *
 from ..data.loaders import image_batches, shape_of
-from ..train.callbacks import *
+from ..train.metrics import *
+from ..train.schedules import *
+from ..train.speed import *
 
 # %% ../../nbs/analyse/01_components.ipynb #bc44dd1c
 def principal_components(

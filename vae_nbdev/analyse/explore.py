@@ -27,7 +27,9 @@ from ..models.priors import *
 from ..models.stages import *
 from ..models.vae import *
 from ..models.ladder import *
-from ..train.callbacks import *
+from ..train.metrics import *
+from ..train.schedules import *
+from ..train.speed import *
 from ..train.checkpoints import *
 from .numbers import *
 from .codes import *

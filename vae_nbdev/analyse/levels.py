@@ -24,7 +24,9 @@ from ..data.transforms import *
 from ..data.loaders import *
 from ..models.vae import *
 from ..models.ladder import *
-from ..train.callbacks import *
+from ..train.metrics import *
+from ..train.schedules import *
+from ..train.speed import *
 from .tables import *
 from .numbers import *
 from .codes import *

@@ -21,7 +21,9 @@ from ..models.stages import *
 from ..models.likelihoods import *
 from ..models.vae import *
 from ..train.objectives import *
-from ..train.callbacks import *
+from ..train.metrics import *
+from ..train.schedules import *
+from ..train.speed import *
 from .tables import *
 from .components import pca_errors, principal_components
 

@@ -18,7 +18,9 @@ from ..models.distributions import *
 from ..models.priors import *
 from ..models.stages import *
 from ..models.vae import *
-from ..train.callbacks import *
+from ..train.metrics import *
+from ..train.schedules import *
+from ..train.speed import *
 from .codes import *
 from .drawing import *
 from .drawing import checked_level, class_colors, decoded_images, draw_sheet, draw_sheets, finished, new_figure, vae_of, viewed_images

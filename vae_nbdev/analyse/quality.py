@@ -21,7 +21,9 @@ from torch.utils.data import TensorDataset
 from ..core import *
 from ..data.loaders import *
 from ..models.vae import *
-from ..train.callbacks import *
+from ..train.metrics import *
+from ..train.schedules import *
+from ..train.speed import *
 from ..core import checksum
 from .tables import *
 from .numbers import *

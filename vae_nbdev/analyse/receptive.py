@@ -19,7 +19,9 @@ from ..core import *
 from ..data.loaders import *
 from ..models.vae import *
 from ..models.ladder import *
-from ..train.callbacks import *
+from ..train.metrics import *
+from ..train.schedules import *
+from ..train.speed import *
 from .tables import *
 from .numbers import *
 from ..data.loaders import image_batches

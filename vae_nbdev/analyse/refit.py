@@ -15,7 +15,9 @@ from ..models.priors import *
 from ..models.stages import *
 from ..models.vae import *
 from ..models.ladder import *
-from ..train.callbacks import *
+from ..train.metrics import *
+from ..train.schedules import *
+from ..train.speed import *
 from .tables import *
 from .numbers import *
 from .codes import *
@@ -44,5 +46,5 @@ def refit_prior(
     fit = GaussianMixture(n, covariance_type='diag', random_state=seed, **{'reg_covar': 1e-4, **kwargs}).fit(z.double().numpy())
     with fork_rng(model): model.set_prior(dict(name='mixture', n=n))
     model.prior.set_components(*(torch.tensor(o).float() for o in (fit.weights_, fit.means_, fit.covariances_)))
-    learn.opt,learn.born = None,list(model.parameters())                          # so that loss and optimiser know it, should training go on
+    learn.opt = None                          # so that loss and optimiser know it, should training go on
     return model.prior

@@ -19,8 +19,10 @@ from PIL import Image, ImageDraw
 from torchvision.utils import make_grid
 from ..core import *
 from ..models.vae import *
-from ..train.callbacks import *
-from ..train.callbacks import beta_now, is_fit
+from ..train.metrics import *
+from ..train.schedules import *
+from ..train.speed import *
+from ..train.metrics import beta_now, is_fit
 from ..core import write_whole
 from .drawing import decoded_images, draw_sheet, sheet_size, vae_of
 
