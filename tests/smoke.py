@@ -19,7 +19,7 @@ def run(out):
         start = learn.validate()[0]
         learn.fit(2, 1e-2)
     names = list(learn.recorder.metric_names)
-    assert names==['epoch','train_loss','valid_loss','nll','kl','beta','elbo','time'], names
+    assert names==['epoch','train_loss','valid_loss','recon','kl','beta','elbo','time'], names
     loss = learn.recorder.values[-1][1]
     assert loss<start, f'the loss did not fall: {start} -> {loss}'
 

@@ -18,13 +18,13 @@ def learn(digits):
 
 # --- tables
 
-def table(): return ResultTable(dict(data='digits', samples=1, images=[12345,360], nll=[344.44331,-.04], kl_z1=[10.26,5.], elbo=[-355.5544331,1.], elbo_se=[.12345,.2],
+def table(): return ResultTable(dict(data='digits', samples=1, images=[12345,360], recon=[344.44331,-.04], kl_z1=[10.26,5.], elbo=[-355.5544331,1.], elbo_se=[.12345,.2],
                                bpd=[3.14159,3.], mse=[.0123456,.01]), index=pd.Index(['train','test'], name='split'))
 
 def test_tables_show_rounded_numbers_and_keep_whole_ones():
     t = table()
     assert t.elbo['train']==-355.5544331
-    for part in (t, t.loc[['train']], t.iloc[:1], t[['nll','elbo']], t[t.images>400], pd.concat([t, t]), t.copy()): assert type(part) is ResultTable
+    for part in (t, t.loc[['train']], t.iloc[:1], t[['recon','elbo']], t[t.images>400], pd.concat([t, t]), t.copy()): assert type(part) is ResultTable
     text = repr(t)
     assert text.splitlines()[0]=='data digits, 1 sample'
     for shown in ('12,345', '344.4', '10.3', '-355.6', '0.12', '3.142', '0.0123'): assert f' {shown}' in text, shown

@@ -18,7 +18,7 @@ def fitted(dls, cls=DenseLadderVAE, epochs=6, cbs=None, precision='auto', free_b
 def learn(dls): return fitted(dls, cbs=BetaWarmup(frac=(2/6, 4/6)), **small)
 
 def test_columns(learn):
-    assert list(learn.recorder.metric_names)==['epoch','train_loss','valid_loss','nll','kl','beta','elbo','kl_z1','active_z1','kl_z2','active_z2','time']
+    assert list(learn.recorder.metric_names)==['epoch','train_loss','valid_loss','recon','kl','beta','elbo','kl_z1','active_z1','kl_z2','active_z2','time']
     last = dict(zip(learn.recorder.metric_names[1:], learn.recorder.values[-1]))
     assert abs(last['kl_z1']+last['kl_z2']-last['kl'])<1e-3 and last['beta']==1. and 0<last['active_z1']<=8
     assert [v[4] for v in learn.recorder.values]==pytest.approx([0, (.5+.25)/2, (1+.5)/2, (1+.75)/2, 1, 1])

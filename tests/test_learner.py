@@ -37,7 +37,7 @@ def test_learners_of_one_model_do_not_meet(dls):
     for name,l in dict(a=a, b=b, c=c).items():
         fit(l)
         seen[name] = [*l.recorder.metric_names][3:-1],l.terms.loss.shape,l.objective.draws
-    n,columns = (dls.valid.n%100,),['nll', 'kl', 'beta', 'elbo']
+    n,columns = (dls.valid.n%100,),['recon', 'kl', 'beta', 'elbo']
     parts = ['kl_mi', 'kl_tc', 'kl_dim']
     assert seen=={'a': (columns, n, 5), 'b': (columns, n, 1), 'c': (columns+parts, n, 1)} and [*c.elbo_history.table][-3:]==parts
 
@@ -58,12 +58,12 @@ def test_an_objective_of_ones_own(dls):
     class Halves(Objective):
         "Black and white cost apart, and a term beside the bound"
         def __call__(self, outcome, x, likelihood):
-            nll,kl = pixel_cost(outcome, x, likelihood),outcome.levels[0].kl()
-            return Terms(nll+kl+.1*kl.square(), nll, dict(kl_first=.5*kl, kl_second=.5*kl), dict(square=.1*kl.square()))
+            recon,kl = pixel_cost(outcome, x, likelihood),outcome.levels[0].kl()
+            return Terms(recon+kl+.1*kl.square(), recon, dict(kl_first=.5*kl, kl_second=.5*kl), dict(square=.1*kl.square()))
     learn = fit(learner(dls, objective=Halves()), 2)
-    assert [*learn.recorder.metric_names][3:-1]==['nll', 'kl', 'beta', 'elbo', 'kl_first', 'kl_second']
+    assert [*learn.recorder.metric_names][3:-1]==['recon', 'kl', 'beta', 'elbo', 'kl_first', 'kl_second', 'square']
     row = dict(zip(learn.recorder.metric_names[1:], learn.recorder.values[-1]))
-    assert row['elbo']==pytest.approx(-row['nll']-row['kl'], abs=1e-3) and row['kl_first']==pytest.approx(row['kl']/2, abs=1e-3) and row['valid_loss']>-row['elbo']
+    assert row['elbo']==pytest.approx(-row['recon']-row['kl'], abs=1e-3) and row['kl_first']==pytest.approx(row['kl']/2, abs=1e-3) and row['valid_loss']>-row['elbo']
 
 # -- pairs -------------------------------------------------------------------------------------------------------------------
 
@@ -75,7 +75,7 @@ def test_labels_are_no_target(dls):
     "Batches of as many images as these have columns, where labels would be broadcast"
     pairs = DataLoaders.from_dsets(labelled(64), labelled(16), bs=8, device='cpu')
     learn = fit(learner(pairs, likelihood='normal'), 2)
-    assert learn.terms.nll.isfinite().all() and learn.model.reconstruct(pairs.valid.one_batch()[0]).mean()<1
+    assert learn.terms.recon.isfinite().all() and learn.model.reconstruct(pairs.valid.one_batch()[0]).mean()<1
     targets = learn.get_preds()[1]
     assert targets.shape==(16,1,8,8)
 
@@ -112,7 +112,7 @@ def test_other_loaders_are_told(call, error, words):
 # -- what is better ----------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize('cls', [SaveModelCallback, EarlyStoppingCallback, ReduceLROnPlateau])
-@pytest.mark.parametrize('monitor,comp', [('nll', np.less), ('elbo', np.greater), ('valid_loss', np.less), ('train_loss', np.less)])
+@pytest.mark.parametrize('monitor,comp', [('recon', np.less), ('elbo', np.greater), ('valid_loss', np.less), ('train_loss', np.less)])
 def test_columns_are_watched_in_their_direction(dls, cls, monitor, comp):
     in_fit,in_learner = cls(monitor, min_delta=.5),cls(monitor, min_delta=.5)
     fit(learner(dls, cbs=in_learner), cbs=in_fit)
@@ -130,7 +130,7 @@ def test_the_best_epoch_is_kept(dls):
     class Worsens(Callback):
         order = 55                                                              # before those that watch
         def after_epoch(self): self.recorder.values[-1][2] = [3., 1., 2.][self.epoch]
-    keep = SaveModelCallback('nll')
+    keep = SaveModelCallback('recon')
     fit(learner(dls, cbs=[keep, Worsens()]), 3)
     assert keep.best==1.
 
@@ -161,10 +161,10 @@ def test_another_likelihood_counts_from_the_next_batch(dls):
     learn = fit(learner(dls, precision='fp32'))
     learn.model.set_likelihood('continuous_bernoulli')
     with learn.no_bar(): said = learn.validate()
-    assert said[1]==pytest.approx(evaluate(learn, 'test').nll.item(), abs=.5) and fit(learn).terms.loss.isfinite().all()
+    assert said[1]==pytest.approx(evaluate(learn, 'test').recon.item(), abs=.5) and fit(learn).terms.loss.isfinite().all()
     x = split_images(dls)
     out = learn.model(x)
-    assert torch.equal(ELBO()(out, x, learn.model.likelihood).nll, -ContinuousBernoulliLikelihood((1,8,8)).log_prob(out.params, x))
+    assert torch.equal(ELBO()(out, x, learn.model.likelihood).recon, -ContinuousBernoulliLikelihood((1,8,8)).log_prob(out.params, x))
 
 def test_a_stream_of_unknown_length_has_no_total_correlation(dls):
     class Stream(torch.utils.data.IterableDataset):

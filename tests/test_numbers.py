@@ -39,8 +39,8 @@ def test_images_are_the_same_however_often_is_drawn():
     dls = image_dls('digits', bs=50, binarize='sample')
     learn = vae_learner(dls, SmallDenseVAE(dls.image_shape, 2))
     a,b = evaluate(learn, 'test').iloc[0],evaluate(learn, 'test', k=20).iloc[0]
-    assert a.nll==b.nll and a.mse==b.mse
-    assert evaluate(learn, 'test', seed=1).nll.item()!=a.nll
+    assert a.recon==b.recon and a.mse==b.mse
+    assert evaluate(learn, 'test', seed=1).recon.item()!=a.recon
 
 def test_columns_where_there_is_no_prior(binary):
     learn = vae_learner(binary, DenseAutoEncoder(binary.image_shape, 2))
@@ -95,7 +95,7 @@ def test_a_prior_fitted_again_is_kept_and_trained_on(binary, tmp_path):
     before = evaluate(learn, 'test').iloc[0]
     refit_prior(learn, 5)
     after = evaluate(learn, 'test').iloc[0]
-    assert after.nll==pytest.approx(before.nll, abs=1e-4) and after.kl<before.kl
+    assert after.recon==pytest.approx(before.recon, abs=1e-4) and after.kl<before.kl
     vae = load_vae(save_vae(learn, tmp_path/'m'))
     assert isinstance(vae.prior, MixturePrior) and torch.allclose(vae.prior.mu, learn.model.prior.mu)
     mu = learn.model.prior.mu.detach().clone()
@@ -135,7 +135,7 @@ def test_parts_of_the_kl_are_logged_by_name(objective, parts, beta, binary):
     learn = vae_learner(binary, SmallDenseVAE(binary.image_shape, 4), objective=objective)
     with learn.no_bar(), learn.no_logging(): learn.fit(1, 1e-3)
     t = learn.elbo_history.table
-    assert t.columns.tolist()==['epoch', 'split', 'loss', 'nll', 'kl', 'beta', *parts] and (t.beta==beta).all()
+    assert t.columns.tolist()==['epoch', 'split', 'loss', 'recon', 'kl', 'beta', *parts] and (t.beta==beta).all()
     if parts: assert t[parts].sum(axis=1).tolist()==pytest.approx(t.kl.tolist(), rel=1e-5)
 
 def test_pseudo_inputs_are_encoded_once_a_step(binary):

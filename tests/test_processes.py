@@ -94,8 +94,8 @@ def test_a_seed_repeats_a_run(results):
     assert results[1]['first']['weights']==results[2]['first']['weights']      # the processes agree
 
 def test_two_processes_say_what_one_does(results):
-    (loss,nll,kl,*_),(loss2,nll2,kl2,*_) = (o['noisy'] for o in results[:2])
-    assert (loss2,nll2)==pytest.approx((loss,nll), rel=.01) and nll2!=nll      # other draws
+    (loss,recon,kl,*_),(loss2,recon2,kl2,*_) = (o['noisy'] for o in results[:2])
+    assert (loss2,recon2)==pytest.approx((loss,recon), rel=.01) and recon2!=recon      # other draws
     assert kl2==pytest.approx(kl, rel=1e-5)                                    # in closed form
 
 if __name__=='__main__':

@@ -16,7 +16,7 @@ def trained(images, model=SmallDenseVAE, bs=20, likelihood='normal', **kw):
     learn = vae_learner(dls, model(dls.image_shape, **kw), likelihood=likelihood, noise=.1 if likelihood=='normal' else None)
     with learn.no_bar(), learn.no_logging(): learn.fit(1)
     res = evaluate(learn, 'test').iloc[0]
-    assert np.isfinite([res.elbo, res.nll, res.kl, res.mse]).all() and 0<=res.kl
+    assert np.isfinite([res.elbo, res.recon, res.kl, res.mse]).all() and 0<=res.kl
     return res.elbo
 
 def warned(f):

@@ -48,7 +48,7 @@ def _main():
     res = run_demo(path)
     e = res['evaluation'][-1]
     print(f"""
-Test ELBO {e['elbo']:.1f} nats per image (log p(x|z) {-e['nll']:.1f}, KL {e['kl']:.1f}) on {e['images']:,} textures it has not seen.
+Test ELBO {e['elbo']:.1f} nats per image (log p(x|z) {-e['recon']:.1f}, KL {e['kl']:.1f}) on {e['images']:,} textures it has not seen.
 Squared error per pixel {e['mse']:.4f}; 16 principal components reach {e['pca_mse']:.4f}. {res['seconds']} seconds.
 
 Pictures   {path}/reconstructions.png   {path}/samples.png   {path}/loss.png

@@ -132,7 +132,7 @@ def reproduce(
     learn = vae_learner(dls, r.model(dls.image_shape, **r.args), objective=r.objective, precision='fp32', cbs=[cb() for cb in r.cbs])
     learn.fit_flat_cos(epochs, r.lr, pct_start=.5, cbs=[clock] if run is None else [clock, Checkpoint(run)])
     e = evaluate(learn, 'test', k=k if r.metric=='nll' else None, n=n, seed=seed).iloc[0]
-    ours,se = {'nll': (-e.get('log_px', math.nan), e.get('log_px_se')), 'mse': (e.mse, None), 'recon': (e.nll, None)}[r.metric]
+    ours,se = {'nll': (-e.get('log_px', math.nan), e.get('log_px_se')), 'mse': (e.mse, None), 'recon': (e.recon, None)}[r.metric]
     return dict(name=name, metric=r.metric, ours=ours, se=se, published=r.published, source=r.source,
                 differs=r.differs, elbo=e.elbo, ess=e.get('ess'), epochs=epochs, full_epochs=r.full_epochs,
                 batches=epochs*len(dls.train), bs=r.bs, data=r.data, model=r.model.__name__, arguments=dict(r.args),

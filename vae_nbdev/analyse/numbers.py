@@ -102,7 +102,7 @@ def _encoded_once(model, x):
 def _per_image(model, dls, x, k, memory, pca):
     "What `evaluate` takes the mean of: B values each"
     t = ELBO()(model(x), x, model.likelihood)
-    terms = dict(nll=t.nll, kl=sum(t.kl.values()), elbo=t.elbo, mse=(model.reconstruct(x)-x).square().mean((1,2,3)))
+    terms = dict(recon=t.recon, kl=sum(t.kl.values()), elbo=t.elbo, mse=(model.reconstruct(x)-x).square().mean((1,2,3)))
     if pca: terms['pca_mse'] = pca_errors(dls, model.latent_dim, x)
     return terms | t.kl | (dict(zip(('log_px', 'ess'), log_likelihood(model, x, k, memory))) if k else {})
 
@@ -128,7 +128,7 @@ def _all_images(learn, split, k, n, memory, seed, pca):
 def _summary(model, mean, se, spread, fits):
     "The row of `evaluate`, from what `_all_images` gives"
     kls = {o: v for o,v in mean.items() if o.startswith('kl_')}
-    res = dict(nll=mean['nll'], kl=mean['kl']) | kls | dict(elbo=mean['elbo'], elbo_se=se['elbo'])
+    res = dict(recon=mean['recon'], kl=mean['kl']) | kls | dict(elbo=mean['elbo'], elbo_se=se['elbo'])
     if 'log_px' in mean: res |= dict(log_px=mean['log_px'], log_px_se=se['log_px'], ess=mean['ess'])
     if isinstance(model, VAE) and model.likelihood.discrete and fits:
         res |= dict(bpd=bits_per_dim(-mean.get('log_px', mean['elbo']), model.likelihood))
@@ -144,7 +144,7 @@ def evaluate(
     memory:float=64, # MB that draws take at once, about
     seed:int=0, # Of the posterior's draws, and of the choice of images
     pca:bool=None, # The error of principal components too, `pca_mse`? None where they take seconds: 60,000 images of 28 x 28 or less
-) -> ResultTable: # A row a split: data, binarize, images, samples, nll, kl, in a ladder kl_z1, kl_z2, ..., elbo, elbo_se, log_px, log_px_se (nats per image), ess, bpd, active, mse, pca_mse (per pixel), seconds
+) -> ResultTable: # A row a split: data, binarize, images, samples, recon, kl, in a ladder kl_z1, kl_z2, ..., elbo, elbo_se, log_px, log_px_se (nats per image), ess, bpd, active, mse, pca_mse (per pixel), seconds
     "ELBO, its terms, log p(x) and the reconstruction error of a model on whole splits"
     model,recipe,rows,splits = learn.model,getattr(learn.dls, 'recipe', {}),[],[splits] if isinstance(splits, str) else list(splits)
     for split in splits: split_dl(learn.dls, split)

@@ -63,7 +63,7 @@ class WatchCallback(_WhileTraining):
     def note(self):
         "A point of the curves"
         t = self.learn.terms
-        self.points.append((self.train_iter/len(self.dls.train), self.learn.loss.item(), t.nll.mean().item(),
+        self.points.append((self.train_iter/len(self.dls.train), self.learn.loss.item(), t.recon.mean().item(),
                             {k: v.mean().item() for k,v in t.kl.items()}, beta_now(self.learn.objective)))
         if self.live and time.time()-self.drawn > 10*self.cost: self.draw()
 
@@ -80,18 +80,18 @@ def _kl_label(name): return name.replace('kl', 'KL', 1).replace('_', ' ')
 @patch
 def text(self:WatchCallback) -> str:
     "The last point, of one batch, in words"
-    epoch,loss,nll,kls,beta = self.points[-1]
+    epoch,loss,recon,kls,beta = self.points[-1]
     kl = ', '.join(f'{_kl_label(k)} {v:.2f}' for k,v in kls.items())
-    return f'epoch {epoch:.3g} of {self.n_epoch}, last batch: loss {loss:.2f}, nll {nll:.2f}, {kl}, beta {beta:.2f}'
+    return f'epoch {epoch:.3g} of {self.n_epoch}, last batch: loss {loss:.2f}, recon {recon:.2f}, {kl}, beta {beta:.2f}'
 
 @patch
 def figure(self:WatchCallback) -> Figure:
     "Curves so far, and samples"
     side = round(self.n**.5)
     w,h = sheet_size(vae_of(self.learn).image_shape, math.ceil(self.n/side), side)
-    fig,(t,loss,nll,kls,beta) = Figure((8+w, max(3.1, h+1)), dpi=80, layout='constrained'),zip(*self.points)
+    fig,(t,loss,recon,kls,beta) = Figure((8+w, max(3.1, h+1)), dpi=80, layout='constrained'),zip(*self.points)
     a,b,c = fig.subplots(1, 3, width_ratios=(3, 3, w+.2))
-    for y,name in ((loss, 'loss'), (nll, '-log p(x|z)')): a.plot(t, y, label=name)
+    for y,name in ((loss, 'loss'), (recon, '-log p(x|z)')): a.plot(t, y, label=name)
     for k in kls[0]: b.plot(t, [o[k] for o in kls], label=_kl_label(k))
     twin = b.twinx()
     twin.plot(t, beta, '--', c='.6'); twin.set(ylabel='beta (dashed)', ylim=(0, None))

@@ -57,9 +57,9 @@ def _check_known(learn):
 def _watch_rightly(cb):
     "fastai takes what grows to be better, unless its name holds 'loss' or 'error'"
     if cb.comp is not np.greater: return                                       # said by the user
-    if cb.monitor=='nll': cb.comp,cb.min_delta = np.less,-cb.min_delta
+    if cb.monitor=='recon': cb.comp,cb.min_delta = np.less,-cb.min_delta
     elif cb.monitor in ('beta', 'kl') or cb.monitor.startswith('kl_'):
-        raise ValueError(f"More of {cb.monitor} is neither better nor worse: let {type(cb).__name__} watch 'elbo' or 'nll', or give comp=np.less")
+        raise ValueError(f"More of {cb.monitor} is neither better nor worse: let {type(cb).__name__} watch 'elbo' or 'recon', or give comp=np.less")
 
 # %% ../../nbs/train/07_learner.ipynb #51ab3a93
 class VAELearner(Learner):
@@ -237,7 +237,7 @@ def vae_learner(
     compile:bool|str=False, # Compile the model? True, or a mode of `torch.compile`; the first batch then takes long
     lr:float=3e-4, # Learning rate where `fit` is given none
     opt_func=fused_adam, # Optimiser
-    metrics=None, # More metrics, beside nll, kl, beta and elbo
+    metrics=None, # More metrics, beside recon, kl, beta and elbo
     cbs=None, # More callbacks, such as `BetaWarmup()`
     **kwargs
 ) -> VAELearner:
@@ -253,10 +253,10 @@ def vae_learner(
     model.center(x)
     levels = len(getattr(model, 'latent_dims', (1,)))
     objective = _checked_objective(objective, beta, levels, L(cbs))
-    columns,active = _kl_columns(model, objective, x),ActiveUnits() if levels>1 else None
+    (columns,aux),active = _columns(model, objective, x),ActiveUnits() if levels>1 else None
     if compile: model.compile(mode=None if compile is True else compile)
     learn = VAELearner(dls, model, objective, lr=lr, opt_func=opt_func, cbs=[SeededValidation(), ELBOHistory(), FlushDenormals(), FiniteLoss()]+L(active)+L(cbs), **kwargs)
-    learn.metrics,learn.precision = L(elbo_metrics(learn.objective, columns, active))+L(metrics),_precision(precision, x.device)
+    learn.metrics,learn.precision = L(elbo_metrics(learn.objective, columns, aux, active))+L(metrics),_precision(precision, x.device)
     if type(x) is Tensor: learn.remove_cb(CastToTensor)                        # there are no subclasses to cast
     return learn
 
@@ -272,6 +272,7 @@ def _checked_objective(objective, beta, levels, cbs):
             raise ValueError(f'{what} is one number, or one for each of {levels} levels of latents, not {v}')
     return objective
 
-def _kl_columns(model, objective, x):
-    "Columns of the KL, from a trial on two images"
-    with evaluating(model), torch.no_grad(), fork_rng(model): return list(objective(model(x[:2], draws=objective.draws), x[:2], model.likelihood).kl)
+def _columns(model, objective, x):
+    "Columns of the KL, and of what is no part of the bound, from a trial on two images"
+    with evaluating(model), torch.no_grad(), fork_rng(model): terms = objective(model(x[:2], draws=objective.draws), x[:2], model.likelihood)
+    return list(terms.kl),list(terms.aux)

@@ -86,15 +86,16 @@ class ActiveUnits(Callback):
 def elbo_metrics(
     objective:Objective, # The learner's own
     columns:list, # Names of its KL's columns
+    aux:list=(), # Names of its terms that are no part of the bound
     active:ActiveUnits=None, # The learner's callback, for a model with levels
 ) -> list: # For `Learner(metrics=...)`
-    "The columns nll, kl, beta, elbo; of a KL in parts also each of them, and active_z1, active_z2, ... of levels"
-    res = [ELBOTerm('nll', lambda t: t.nll), ELBOTerm('kl', lambda t: sum(t.kl.values())), ValueMetric(lambda: beta_now(objective), 'beta'),
+    "The columns recon, kl, beta, elbo; of a KL in parts also each of them, and active_z1, active_z2, ... of levels; then what is no part of the bound"
+    res = [ELBOTerm('recon', lambda t: t.recon), ELBOTerm('kl', lambda t: sum(t.kl.values())), ValueMetric(lambda: beta_now(objective), 'beta'),
            ELBOTerm('elbo', lambda t: t.elbo)]
     for i,name in enumerate(columns if len(columns)>1 else ()):
         res.append(ELBOTerm(name, lambda t, name=name: t.kl[name]))
         if active: res.append(ValueMetric(lambda i=i: active.count(i), f'active_z{i+1}'))
-    return res
+    return res + [ELBOTerm(name, lambda t, name=name: t.aux[name]) for name in aux]
 
 # %% ../../nbs/train/01_metrics.ipynb #57403c68
 def beta_now(objective):
@@ -125,7 +126,7 @@ def is_fit(learn):
 
 # %% ../../nbs/train/01_metrics.ipynb #ecb35987
 class ELBOHistory(Callback):
-    "Means of loss, nll and kl of each epoch and split, over all fits: `learn.elbo_history.table`"
+    "Means of loss, recon and kl of each epoch and split, over all fits: `learn.elbo_history.table`"
     def __init__(self): self.rows,self.sums,self.n = [],None,0
     def before_train(self): self._start('train')
     def before_validate(self): self._start('valid')
@@ -133,8 +134,8 @@ class ELBOHistory(Callback):
 
     def after_loss(self):
         t,n = self.learn.terms,_n_images(self.learn)
-        self.columns = list(t.kl)
-        sums = torch.stack([o[:n].detach().sum() for o in (t.loss, t.nll, *t.kl.values())])
+        self.columns,self.aux = list(t.kl),list(t.aux)
+        sums = torch.stack([o[:n].detach().sum() for o in (t.loss, t.recon, *t.kl.values(), *t.aux.values())])
         self.sums,self.n = sums if self.sums is None else self.sums+sums,self.n+n
 
     def after_train(self): self._end()
@@ -144,15 +145,16 @@ class ELBOHistory(Callback):
         if not is_fit(self.learn) or self.split==last['split']=='valid': return      # `validate` and `get_preds` are no epoch
         if self.sums is None: return
         sums,n = _over_processes(self.sums, self.n)
-        loss,nll,*kls = (sums/n).tolist()
+        loss,recon,*rest = (sums/n).tolist()
+        kls,aux = rest[:len(self.columns)],rest[len(self.columns):]
         levels = dict(zip(self.columns, kls)) if len(kls)>1 else {}
-        self.rows.append(dict(epoch=last['epoch']+(self.split=='train'), split=self.split, loss=loss, nll=nll, kl=sum(kls),
-                              beta=beta_now(self.learn.objective)) | levels)
+        self.rows.append(dict(epoch=last['epoch']+(self.split=='train'), split=self.split, loss=loss, recon=recon, kl=sum(kls),
+                              beta=beta_now(self.learn.objective)) | levels | dict(zip(self.aux, aux)))
 
     @property
     def table(self) -> pd.DataFrame:
         "One row for each epoch and split; of a KL in parts, as of a ladder's levels, each of them too"
-        return pd.DataFrame(self.rows, columns=None if self.rows else ['epoch', 'split', 'loss', 'nll', 'kl', 'beta'])
+        return pd.DataFrame(self.rows, columns=None if self.rows else ['epoch', 'split', 'loss', 'recon', 'kl', 'beta'])
 
 # %% ../../nbs/train/01_metrics.ipynb #bac218c0
 class FiniteLoss(Callback):
@@ -169,10 +171,10 @@ class FiniteLoss(Callback):
     def after_train(self): self._look(self.n_iter)
 
     def _terms(self):
-        "The loss, the nll and each column of the kl"
+        "The loss, the reconstruction, each column of the KL and what else there is"
         t = self.learn.terms
-        self.names = ['nll', *t.kl]
-        return torch.stack([self.loss.detach(), *(o.detach().mean() for o in (t.nll, *t.kl.values()))])
+        self.names = ['recon', *t.kl, *t.aux]
+        return torch.stack([self.loss.detach(), *(o.detach().mean() for o in (t.recon, *t.kl.values(), *t.aux.values()))])
 
     def _look(self, end):
         "At the batches before `end`"

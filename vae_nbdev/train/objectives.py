@@ -21,14 +21,14 @@ from ..models.likelihoods import *
 class Terms:
     "What an objective makes of a batch: a number an image, in nats"
     loss:Tensor # What is minimised: B
-    nll:Tensor # -log p(x|z), a mean over draws: B
+    recon:Tensor # -log p(x|z), a mean over draws: B
     kl:dict # Columns of the KL, a mean over draws: name to B; together they are the cost of all latents
     aux:dict # Terms that are no part of the bound: name to B
 
     @property
     def elbo(self) -> Tensor:
         "The bound, whatever the weights in the loss: B"
-        return -self.nll-sum(self.kl.values())
+        return -self.recon-sum(self.kl.values())
 
 class Objective(Configured):
     "What a learner minimises; a subclass defines `__call__`"
@@ -83,10 +83,10 @@ class ELBO(Objective):
         self.beta,self.free_bits,self.free_bits_by = _checked_beta(beta),free_bits,free_bits_by
 
     def __call__(self, outcome, x, likelihood):
-        nll,(names,kl) = pixel_cost(outcome, x, likelihood),self._kl(outcome)        # k*B, k*B x L
-        loss = self._over_draws((nll + self._cost(kl)).unflatten(0, (-1, len(x))))
-        nll,kl = (o.detach().unflatten(0, (-1, len(x))).mean(0) for o in (nll, kl))
-        return Terms(loss + sum(outcome.aux.values()), nll, dict(zip(names, kl.unbind(1))), outcome.aux)
+        recon,(names,kl) = pixel_cost(outcome, x, likelihood),self._kl(outcome)        # k*B, k*B x L
+        loss = self._over_draws((recon + self._cost(kl)).unflatten(0, (-1, len(x))))
+        recon,kl = (o.detach().unflatten(0, (-1, len(x))).mean(0) for o in (recon, kl))
+        return Terms(loss + sum(outcome.aux.values()), recon, dict(zip(names, kl.unbind(1))), outcome.aux)
 
     def _over_draws(self, loss): return loss.mean(0)                          # k x B to B
 
