@@ -1,17 +1,11 @@
 "What people hand in as data: taken for what it is, or refused with what to do instead"
-import pickle, warnings
+import json, pickle, warnings
 import matplotlib.pyplot as plt, numpy as np, pytest, torch
 from torch import nn
 from torchvision.transforms import v2
 from fastai.data.transforms import IntToFloatTensor
 from fastai.vision.augment import Resize, aug_transforms
-from vae_nbdev.data.images import *
-from vae_nbdev.data.pickles import *
-from vae_nbdev.data.arrays import *
-from vae_nbdev.data.files import *
-from vae_nbdev.data.sources import *
-from vae_nbdev.data.transforms import *
-from vae_nbdev.data.loaders import *
+from vae_nbdev import *
 
 rng = np.random.default_rng(0)
 x28 = rng.integers(0, 256, (60,28,28), dtype=np.uint8)
@@ -78,13 +72,13 @@ def test_keys_that_mean_the_same():
 def test_sixteen_levels():
     from sklearn.datasets import load_digits
     x = load_digits().images
-    with pytest.raises(DatasetError, match='0 to 16; expected 0 to 1: divide every split by 16'): as_images(x)
+    with pytest.raises(DatasetError, match='0 to 16; expected 0 to 1: say which.*value_range=.0, 16.'): as_images(x)
     ims,w = said(lambda: as_images(x/16))
     assert not w and ims.train_images.max()==255
     for kind in np.uint8, np.int64:
         ims,w = said(lambda: as_images(x.astype(kind)))
-        assert ims.train_images.max()==16 and 'largest value is 16 of 255, which is nearly black' in w[0] and '255/16' in w[0]
-    with pytest.raises(DatasetError, match='from 0 to 4096; expected 0 to 255: divide every split by 4096'): as_images((x*256).astype(np.uint16))
+        assert ims.train_images.max()==16 and 'largest value is 16 of 255, which is nearly black' in w[0] and 'value_range=(0, 16)' in w[0]
+    with pytest.raises(DatasetError, match='from 0 to 4096; expected 0 to 255: say which.*value_range=.0, 4096.'): as_images((x*256).astype(np.uint16))
     assert 'nearly black' in said(lambda: as_images(x/16/255))[1][0]                           # divided twice
     assert 'nearly black' in said(lambda: as_images(dict(train_images=x/16, test_images=x/16/255)))[1][0]
 
@@ -170,7 +164,7 @@ def test_stimuli_go_through_the_fitted_transforms(digits, whitened):
     for stimuli in x, x.numpy(), x.numpy()/255, Images(x[:5], x, torch.zeros(5, dtype=int), digits.test_labels[:203]):
         new = image_dls(stimuli, like=whitened)
         assert same(tensor_of(new.test), right)                                         # all, in order, as the model knows them
-        assert new.test.bs==50 and new.recipe==whitened.recipe | dict(source='images') and same_transforms(new, whitened)
+        assert new.test.bs==50 and new.config==whitened.config | dict(source='images') and same_transforms(new, whitened)
     assert new.images.test_labels.tolist()==digits.test_labels[:203].tolist()
     array = image_dls(x.numpy(), like=whitened)
     assert same(tensor_of(array.train.new(shuffle=False, drop_last=False)), right) and len(array.loaders)==2
@@ -265,8 +259,8 @@ def test_functions_modules_and_torchvision(tfm, random):
     assert torch.equal(state, torch.get_rng_state())                                            # to try them leaves no trace
     if random is None: return
     x = dls.train.new(get_idxs=lambda: list(range(50))).one_batch()[0]
-    assert not torch.equal(x, dls.train.images[:50]/255) and 0<=x.min() and x.max()<=1 and not x.requires_grad
-    assert torch.equal(tensor_of(dls.valid), dls.valid.images/255)==random
+    assert not torch.equal(x, dls.train.source.images[:50]/255) and 0<=x.min() and x.max()<=1 and not x.requires_grad
+    assert torch.equal(tensor_of(dls.valid), dls.valid.source.images/255)==random
 
 def test_what_changes_values_for_all_is_not_clipped():
     dls = image_dls('digits', batch_tfms=[v2.Normalize([.5], [.25]), v2.RandomVerticalFlip(1)])
@@ -345,3 +339,52 @@ def test_sheet_of_many_classes():
     assert len(ims._repr_html_())<101_000 and plt.get_fignums()==[]
     with pytest.raises(TypeError): ims.show('ten')
     assert plt.get_fignums()==[]
+
+# -- other values, other channels, labels ------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize('dtype,value_range', [(np.uint16, (0, 4095)), (np.float32, (-70., 30.)), (np.float64, 'found'), (np.int32, (0, 60000)), (np.uint8, (10, 200))])
+@pytest.mark.parametrize('channels', [1, 2, 5])
+def test_values_and_channels_are_kept(dtype, value_range, channels, tmp_path):
+    rng = np.random.default_rng(0)
+    lo,hi = (-3., 3.) if value_range=='found' else value_range
+    x = (lo + (hi-lo)*rng.random((120,10,12,channels))).astype(dtype)
+    images = as_images(dict(train_images=x[:100], test_images=x[100:]), value_range=value_range)
+    again = read_images(write_images(images, tmp_path/'a.npz'))
+    assert torch.equal(again.train_images, images.train_images) and again.value_range==images.value_range
+    dls = image_dls(again, bs=20)
+    lo,hi = images.value_range
+    expected = torch.from_numpy(((x[100:].astype(np.float64)-lo)/(hi-lo)).clip(0, 1).transpose(0,3,1,2)).float()
+    assert torch.allclose(split_images(dls, 'test'), expected, atol=1e-4)
+    learn = vae_learner(dls, SmallDenseVAE(dls.image_shape, 2), likelihood='normal')
+    with learn.no_bar(), learn.no_logging(): learn.fit(1)
+    again.show(); dls.show_batch(); learn.plot_samples()
+
+def test_mapped_values_of_sixteen_bits(tmp_path):
+    x = np.random.default_rng(0).integers(0, 4096, (100,10,10)).astype(np.uint16)
+    np.savez(tmp_path/'a.npz', train_images=x, test_images=x[:20], value_range=np.array([0, 4095]))
+    for mapped in (True, False):
+        dls = image_dls(str(tmp_path/'a.npz'), mapped=mapped, bs=20)
+        assert dls.images.mapped==mapped and torch.allclose(split_images(dls, 'test')[:,0], torch.from_numpy(x[:20]/4095).float(), atol=1e-6)
+
+def test_labels_beside_images():
+    class Conditional(SmallDenseVAE):
+        "The label is added to the code before it is decoded"
+        conditional = True
+        def forward(self, x, y, draws=1):
+            out = super().forward(x, draws)
+            return type(out)(self.decode(out.levels[0].z + y[:,None].repeat(draws, 1)), out.levels, {})
+    dls = image_dls('digits', bs=50, binarize='threshold', labels=True)
+    x,y,target = dls.train.one_batch()
+    assert dls.n_inp==2 and x is target and y.shape==(50,) and y.dtype==torch.int64
+    x,y,_ = dls.valid.one_batch()
+    assert torch.equal(y, dls.images.test_labels[:50]) and torch.equal(x, (dls.images.test_images[:50]/255>=.5).float())
+    for cls in (Conditional, SmallDenseVAE):
+        learn = vae_learner(dls, cls(dls.image_shape, 3))
+        with learn.no_bar(), learn.no_logging(): learn.fit(2, 1e-3)
+        assert learn.get_preds()[0][0].shape==(360,1,8,8)
+    with pytest.raises(ValueError, match='no labels'): image_dls(torch.rand(200,1,8,8), labels=True)
+
+def test_loaders_are_made_again_from_their_config():
+    dls = image_dls('digits', bs=50, whiten=.1, contrast='image', batch_tfms=[RandomShift(2), RandomFlip(.3)])
+    again = image_dls(bs=50, **json.loads(json.dumps(dls.config)))
+    assert same_transforms(dls, again) and again.config==dls.config and [f.p for f in again.train.after_batch.fs if isinstance(f, RandomFlip)]==[.3]

@@ -61,7 +61,7 @@ def test_damaged_checkpoints(broken, recwarn):
 def test_another_run_is_refused(broken):
     set_seed(0)
     dls = image_dls('digits', binarize='threshold', bs=100)
-    dls.train.images = dls.train.images.clone(); dls.train.images[3,0,2,2] ^= 1
+    dls.train.source.images = dls.train.source.images.clone(); dls.train.source.images[3,0,2,2] ^= 1
     with pytest.raises(RuntimeError, match='power'): fit(learner(cbs=CyclicalBeta(2)), cbs=FailAt(20), resume=broken.parent/'cycles')
     with pytest.raises(CheckpointError, match='cyclical_beta.n was 2 and is 3'): fit(learner(cbs=CyclicalBeta(3)), resume=broken.parent/'cycles')
     for learn,epochs,words in ((learner(beta=2.), 2, r'objective\.beta was 1.0 and is 2.0'), (learner(), 3, 'epochs was 2 and is 3'), (learner(likelihood='continuous_bernoulli'), 2, 'another run'),

@@ -62,7 +62,7 @@ wrong = {
     'from 0 to 255':      (lambda: data(grey*255), DatasetError, 'divide by 255'),
     '16 bits':            (lambda: data((grey*6e4).astype(np.uint16)), DatasetError, 'expected 0 to 255'),
     'no images':          (lambda: data(grey[:0]), DatasetError, 'holds no images'),
-    'four channels':      (lambda: data(np.zeros((60,8,8,4), np.uint8)), DatasetError, '1 or 3 channels'),
+    'twelve channels':    (lambda: data(np.zeros((60,8,8,12), np.uint8)), DatasetError, 'fewer than rows and columns'),
     'objects':            (lambda: data(np.array([None]*60)), DatasetError, 'Python objects'),
     'complex':            (lambda: data(grey.astype(complex)), DatasetError, 'array of numbers'),
     'labels too few':     (lambda: data(grey, train_labels=np.zeros(59, int), test_labels=np.zeros(10, int)), DatasetError, 'has length 59; expected 60'),

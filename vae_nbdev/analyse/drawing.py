@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.utils import make_grid
 from ..core import *
+from ..data.images import as_colour
 from ..data.loaders import *
 from ..models.vae import *
 
@@ -86,7 +87,7 @@ def draw_sheet(
     title:str=None, # Above
 ):
     "Draw images side by side"
-    ax.imshow(make_grid(x, ncols, padding=1, pad_value=1.).permute(1,2,0), interpolation='nearest')
+    ax.imshow(make_grid(as_colour(x), ncols, padding=1, pad_value=1.).permute(1,2,0), interpolation='nearest')
     ax.set(xticks=[], yticks=[], title=title); ax.spines[:].set_visible(False)
 
 def draw_sheets(

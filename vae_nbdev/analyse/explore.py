@@ -20,6 +20,7 @@ from torch import Tensor
 from torchvision.utils import make_grid
 from ..core import *
 from ..core import times
+from ..data.images import as_colour
 from ..data.images import *
 from ..data.loaders import *
 from ..models.distributions import *
@@ -48,7 +49,7 @@ class Picture(widgets.Image):
     ):
         "Show `x` instead"
         self.images,png = x,BytesIO()
-        grid = make_grid(x, ncols, padding=1, pad_value=1.) if len(x)>1 else x[0].expand(3, -1, -1)
+        grid = make_grid(as_colour(x), ncols, padding=1, pad_value=1.) if len(x)>1 else as_colour(x[0])
         scale = max(1, round(height/grid.shape[1]))
         grid = (grid*255).round().byte().repeat_interleave(scale, 1).repeat_interleave(scale, 2)
         Image.fromarray(grid.permute(1,2,0).numpy()).save(png, 'png', compress_level=1)

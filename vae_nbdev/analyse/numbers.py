@@ -146,7 +146,7 @@ def evaluate(
     pca:bool=None, # The error of principal components too, `pca_mse`? None where they take seconds: 60,000 images of 28 x 28 or less
 ) -> ResultTable: # A row a split: data, binarize, images, samples, recon, kl, in a ladder kl_z1, kl_z2, ..., elbo, elbo_se, log_px, log_px_se (nats per image), ess, bpd, active, mse, pca_mse (per pixel), seconds
     "ELBO, its terms, log p(x) and the reconstruction error of a model on whole splits"
-    model,recipe,rows,splits = learn.model,getattr(learn.dls, 'recipe', {}),[],[splits] if isinstance(splits, str) else list(splits)
+    model,recipe,rows,splits = learn.model,getattr(learn.dls, 'config', {}),[],[splits] if isinstance(splits, str) else list(splits)
     for split in splits: split_dl(learn.dls, split)
     if not memory>0: raise ValueError(f'memory is in MB, above 0, not {memory}')
     if k is not None and not isinstance(model, VAE): raise TypeError(f'{type(model).__name__} has no density of images: k is for a VAE')

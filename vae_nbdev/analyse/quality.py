@@ -19,12 +19,12 @@ from safetensors.torch import load_file, save_file
 from torch import nn, Tensor
 from torch.utils.data import TensorDataset
 from ..core import *
+from ..data.images import as_colour
 from ..data.loaders import *
 from ..models.vae import *
 from ..train.metrics import *
 from ..train.schedules import *
 from ..train.speed import *
-from ..core import checksum
 from .tables import *
 from .numbers import *
 from .codes import *
@@ -143,7 +143,7 @@ def feature_net(
         net = FeatureNet(dls.image_shape, len(dls.images.vocab))
         learn = Learner(loaders, net, loss_func=CrossEntropyLossFlat(), metrics=accuracy)
         with learn.no_logging(): learn.fit_one_cycle(epochs, 3e-3)
-    net.recipe = dict(data=getattr(dls, 'recipe', {}), images=checksum(dls.train.images),
+    net.recipe = dict(data=getattr(dls, 'config', {}), images=dls.train.source.checksum(),
                       image_shape=list(dls.image_shape), n_classes=net.last.out_features, width=net.last.in_features,
                       epochs=epochs, seed=seed, accuracy=learn.recorder.values[-1][-1])
     if path is not None:
@@ -155,7 +155,7 @@ def feature_net(
 def _read(path, dls, epochs, seed):
     "The classifier in a file, if it belongs to `dls` and was trained so"
     with safe_open(path, 'pt') as f: recipe = json.loads((f.metadata() or {}).get('recipe', '{}'))
-    if recipe.get('data')!=getattr(dls, 'recipe', {}) or recipe.get('image_shape')!=list(dls.image_shape) or recipe.get('images')!=checksum(dls.train.images):
+    if recipe.get('data')!=getattr(dls, 'config', {}) or recipe.get('image_shape')!=list(dls.image_shape) or recipe.get('images')!=dls.train.source.checksum():
         raise ValueError(f'{path} holds no classifier of these images, but of {recipe.get("data")}: choose another file')
     if recipe['seed']!=seed or epochs not in (None, recipe['epochs']):
         raise ValueError(f'{path} holds a classifier that was trained for {recipe["epochs"]} epochs with seed '
@@ -180,7 +180,7 @@ class InceptionFeatures:
 
     def features(self, x:Tensor) -> Tensor: # B x 2048
         "Of images B x C x H x W in [0, 1]"
-        with torch.no_grad(): return torch.cat([self.net((o.clamp(0, 1).expand(-1, 3, -1, -1)*255).byte().cpu()) for o in x.split(100)])
+        with torch.no_grad(): return torch.cat([self.net((as_colour(o.clamp(0, 1))*255).byte().cpu()) for o in x.split(100)])
 
 # %% ../../nbs/analyse/08_quality.ipynb #6a53ebd6
 @inference

@@ -160,7 +160,7 @@ class GifCallback(_WhileTraining):
 def take(self:GifCallback):
     "A frame of this moment"
     if len(self.frames)==self.max_frames: self.frames,self.steps = self.frames[::2],2*self.steps
-    x = make_grid(_fixed_samples(self.learn, self.n, self.seed), round(self.n**.5), padding=1, pad_value=1.)
+    x = make_grid(as_colour(_fixed_samples(self.learn, self.n, self.seed)), round(self.n**.5), padding=1, pad_value=1.)
     self.frames.append((getattr(self.learn, 'train_iter', 0)/len(self.dls.train), (x*255).round().byte()))
 
 @patch

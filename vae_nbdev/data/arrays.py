@@ -40,8 +40,7 @@ def _numbers(x, at, max_bytes=2**32):
 def _rescale(lo, hi):
     if -1.01<=lo<0 and hi<=1.01: return '(x + 1) / 2 brings -1 to 1 into this range'
     if lo>=0 and 127<=hi<=255.5: return 'divide by 255, or save as uint8'
-    if lo>=0: return f'divide every split by {hi:.6g}, the largest value, if that is white'
-    return f'(x {"-+"[bool(lo<0)]} {abs(lo):.4g}) / {hi-lo or 1:.4g} brings them into this range'
+    return f'say which are black and white, value_range=({lo:.6g}, {hi:.6g}), or value_range="found" for the extremes of the training images'
 
 # %% ../../nbs/data/02_arrays.ipynb #9420ef61
 def _bytes(x, at, mask=False):
@@ -95,7 +94,7 @@ def _no_layout(x, at):
         few = f' (for {d//h} x {h} pixels, `x.reshape(-1, {d//h}, {h})`)' if d<=2*h*h else ''
         flat = f'. {d} is neither: hand in `x.reshape(-1, H, W)`, with their height and width{few}'
     return DatasetError(f'{at} is {times(x.shape) or "a single number"}; expected N x D with D a square or three times one (784, 3072), '
-                        f'N x H x W, N x H x W x C or N x C x H x W with 1 or 3 channels{flat}')
+                        f'N x H x W, N x H x W x C or N x C x H x W, with 1 or 3 channels, or fewer than rows and columns{flat}')
 
 def _nchw(x, at, rows='last'):
     "`x` as N x C x H x W; `rows` says where rows of colour images have their channels"
@@ -103,29 +102,50 @@ def _nchw(x, at, rows='last'):
     if c==3:   return _layouts(x, side)[rows]
     if c==1:   x = x.reshape(-1,side,side)
     if x.ndim==3: return x[:,None]
-    if x.ndim!=4 or not (x.shape[3] in (1,3) or x.shape[1] in (1,3)): raise _no_layout(x, at)
+    if x.ndim!=4: raise _no_layout(x, at)
+    if x.shape[3] not in (1,3) and x.shape[1] not in (1,3):                     # of many channels there are fewer than rows and columns
+        first,last = x.shape[1]<min(x.shape[2:]),x.shape[3]<min(x.shape[1:3])
+        if first==last: raise _no_layout(x, at)
+        return x if first else x.transpose(0,3,1,2)
     if x.shape[1] in (1,3) and x.shape[3] in (1,3) and x.shape[2] not in (1,3):
         raise DatasetError(f'{at} is {times(x.shape)}, N x C x H x W or N x H x W x C: both could be. Where the channels are the '
                            'second axis, hand in `x.transpose(0, 2, 3, 1)`; where they are the last, `x.transpose(0, 3, 1, 2)`')
     return x.transpose(0,3,1,2) if x.shape[3] in (1,3) else x
 
 # %% ../../nbs/data/02_arrays.ipynb #ba9dead8
-def _tensors(arrays, name, max_bytes=2**32):
-    "A dict of arrays of images as a dict of tensors, N x C x H x W, uint8"
+def _kept(x, at):
+    "`x` as uint8, uint16 or float32, whichever holds its values"
+    if x.size==0: raise DatasetError(f'{at} holds no images ({times(x.shape)}); expected at least one')
+    if x.dtype.kind=='f' or x.min()<0 or x.max()>65535: return x.astype(np.float32)
+    return x.astype(np.uint8 if x.dtype.itemsize==1 else np.uint16)
+
+def _tensors(arrays, name, max_bytes=2**32, value_range=None):
+    "A dict of arrays of images as a dict of tensors, N x C x H x W, uint8 where there is no range"
     arrays = {k: _numbers(x, place(name,k), max_bytes) for k,x in arrays.items()}
     mask = max((x.max() for x in arrays.values() if x.dtype.kind in 'iu' and x.size), default=0)==1
     rows = _channels_of_rows(arrays.values(), name)
-    return {k: torch.from_numpy(np.array(_bytes(_nchw(x, place(name,k), rows), place(name,k), mask), order='C')) for k,x in arrays.items()}
+    arrays = {k: _nchw(x, place(name,k), rows) for k,x in arrays.items()}
+    if value_range is None: res = {k: _bytes(x, place(name,k), mask) for k,x in arrays.items()}
+    else:
+        res = {k: _kept(x, place(name,k)) for k,x in arrays.items()}
+        common = np.result_type(*res.values())
+        res = {k: x.astype(common) for k,x in res.items()}
+    return {k: torch.from_numpy(np.array(x, order='C')) for k,x in res.items()}
+
+def _found_range(x):
+    "The extremes of training images"
+    x = x.numpy()
+    return x.min().item(),x.max().item()
 
 # %% ../../nbs/data/02_arrays.ipynb #d569f4dd
 def _map_tensors(arrays, name):
     "A dict of `np.memmap` as a dict of tensors, N x C x H x W, that read from the disk"
     for k,x in arrays.items():
-        if not isinstance(x, np.memmap) or x.dtype!=np.uint8:
-            raise DatasetError(f'{place(name,k)} is not an array of uint8 left on the disk, as the others are')
+        if not isinstance(x, np.memmap) or x.dtype not in (np.uint8, np.uint16, np.float32):
+            raise DatasetError(f'{place(name,k)} is not an array of uint8, uint16 or float32 left on the disk, as the others are')
     res,rows = {},_channels_of_rows(arrays.values(), name)
     for k,x in arrays.items():
-        if x[::len(x)//1000+1].max(initial=0)<=1 and all(x[i:i+1000].max()<=1 for i in range(0, len(x), 1000)):
+        if x.dtype==np.uint8 and x[::len(x)//1000+1].max(initial=0)<=1 and all(x[i:i+1000].max()<=1 for i in range(0, len(x), 1000)):
             raise DatasetError(f'{place(name,k)} has no value above 1; expected 0 to 255: multiply a mask by 255')
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')                                    # torch would rather write to it; nobody does
@@ -152,7 +172,7 @@ def _vocab(v, at):
     return [o.decode(errors='replace') if isinstance(o, bytes) else str(o) for o in v]
 
 # %% ../../nbs/data/02_arrays.ipynb #d1a0c008
-_keys = [f'{s}_{what}' for s in split_names for what in ('images','labels')] + ['vocab']
+_keys = [f'{s}_{what}' for s in split_names for what in ('images','labels')] + ['vocab', 'value_range']
 _split_words = dict(train='train', training='train', test='test', testing='test',
                     valid='valid', val='valid', validation='valid', dev='valid')
 _what_words  = (dict.fromkeys(('images','image','imgs','img','x'), 'images')
@@ -189,7 +209,7 @@ def _found_keys(data, name):
         if data.get(found.get(k)) is None:
             brought = ', '.join(map(quoted, list(data)[:12])) or 'no key at all'
             raise DatasetError(f'{place(name,k)} is missing; found {brought}; expected train_images, test_images and, optionally, '
-                               'train_labels, test_labels, valid_images, valid_labels, vocab')
+                               'train_labels, test_labels, valid_images, valid_labels, vocab, value_range')
     for k in names:
         if known_key(k) is None and _near(k) not in (None, *found):
             raise DatasetError(f'{place(name,k)} is nearly `{_near(k)}`, which is not there; expected that very name, '
@@ -225,32 +245,43 @@ def as_images(data,          # a dict of arrays, with `train_images` and `test_i
               name='images', # what messages and plots call the data set
               test_pct=.05,  # part of a single array that becomes the test split; None makes all of it, in order, training and test split
               seed=42,       # of that split
-              mapped=False,  # are images `np.memmap`s of uint8, to be left on the disk?
+              mapped=False,  # are images `np.memmap`s, to be left on the disk?
               max_bytes=2**32, # that lists may take as arrays
+              value_range=None, # values of black and white, such as (0, 4095), or 'found', the extremes of the training images; None is 0 to 255, or 0 to 1 of floats, which become bytes
              ):
     "`Images` from arrays of any usual layout and type; raises `DatasetError` where they are none"
     data = _alone(data, name)
-    if not isinstance(data, dict): return _split(data, name, test_pct, seed, mapped)
+    if isinstance(value_range, str) and value_range!='found': raise DatasetError(f"value_range is (black, white) or 'found', not {quoted(value_range)}")
+    if value_range=='found' and mapped: raise DatasetError(f'{name} is left on the disk, where extremes are not looked for: give value_range=(black, white)')
+    if not isinstance(data, dict): return _split(data, name, test_pct, seed, mapped, value_range)
     data = {k.decode('latin1') if isinstance(k, bytes) else k: v for k,v in data.items()}
     found = _found_keys(data, name)
     images = {k: data[k] for o,k in found.items() if o.endswith('_images')}
-    tensors = _map_tensors(images, name) if mapped else _tensors(images, name, max_bytes)
+    if value_range is None and 'value_range' in found:
+        value_range = tuple(_numbers(data[found['value_range']], place(name,found['value_range'])).flatten().tolist())
+    tensors = _map_tensors(images, name) if mapped else _tensors(images, name, max_bytes, value_range)
     tensors = {o: tensors[k] for o,k in found.items() if k in tensors}
     n,labels = {o.replace('images', 'labels'): len(x) for o,x in tensors.items()},[o for o in found if o.endswith('_labels')]
     for o in labels:
         if o not in n: raise DatasetError(f'{place(name,found[o])} has no images; expected `{o[:-6]}images` beside it')
     labels = {o: _labels(data[found[o]], place(name,found[o]), n[o], max_bytes) for o in labels}
     vocab = _vocab(data[found['vocab']], place(name,found['vocab'])) if 'vocab' in found else None
-    return Images(**tensors, **labels, vocab=vocab, name=name, mapped=mapped)
+    if value_range=='found': value_range = _found_range(tensors['train_images'])
+    return Images(**tensors, **labels, vocab=vocab, name=name, mapped=mapped, value_range=value_range)
 
 # %% ../../nbs/data/02_arrays.ipynb #f20bbcc5
-def _split(x, name, test_pct, seed, mapped):
-    x = (_map_tensors if mapped else _tensors)({'array of images': x}, name)['array of images']
-    if test_pct is None: return Images(x, x, name=name, mapped=mapped)
-    if not 0<test_pct<1: raise DatasetError(f'test_pct is a share between 0 and 1, not {test_pct}')
-    n = max(1, round(test_pct*len(x)))
-    if n>=len(x):
-        raise DatasetError(f'{name} holds an array of {len(x):,} images; expected enough to split {test_pct:.0%} off as test images')
-    if mapped: return Images(x[:-n], x[-n:], name=name, mapped=True)
-    order = torch.from_numpy(np.random.default_rng(seed).permutation(len(x)))
-    return Images(x[order[n:]], x[order[:n]], name=name)
+def _split(x, name, test_pct, seed, mapped, value_range):
+    "One array as training and test images"
+    at = {'array of images': x}
+    x = (_map_tensors(at, name) if mapped else _tensors(at, name, value_range=value_range))['array of images']
+    if test_pct is None: n,order = len(x),None
+    else:
+        if not 0<test_pct<1: raise DatasetError(f'test_pct is a share between 0 and 1, not {test_pct}')
+        n = max(1, round(test_pct*len(x)))
+        if n>=len(x):
+            raise DatasetError(f'{name} holds an array of {len(x):,} images; expected enough to split {test_pct:.0%} off as test images')
+        order = None if mapped else torch.from_numpy(np.random.default_rng(seed).permutation(len(x)))
+    if test_pct is None: train,test = x,x
+    elif mapped: train,test = x[:-n],x[-n:]
+    else: train,test = x[order[n:]],x[order[:n]]
+    return Images(train, test, name=name, mapped=mapped, value_range=_found_range(train) if value_range=='found' else value_range)

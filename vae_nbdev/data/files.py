@@ -6,7 +6,7 @@
 __all__ = ['read_images', 'write_images']
 
 # %% ../../nbs/data/03_files.ipynb #dfe82bc6
-import gzip, math, pickle, zipfile
+import gzip, math, pickle, zipfile, torch
 from pathlib import Path
 import numpy as np
 from ..core import times, write_whole
@@ -72,14 +72,14 @@ def _read_npz(path, max_bytes):
 
 # %% ../../nbs/data/03_files.ipynb #a9174000
 def _map_npy(path, at, start=0, size=None):
-    "The uint8 array in a file, `size` bytes in .npy format from byte `start` on, left on the disk"
+    "The array in a file, `size` bytes in .npy format from byte `start` on, left on the disk"
     size = path.stat().st_size-start if size is None else size
     with open(path, 'rb') as f:
         f.seek(start)
         shape,fortran,dtype = _header(f, at, size)
-        if dtype!=np.uint8:
-            raise DatasetError(f'{at} is an array of {quoted(str(dtype))}; expected uint8, 0 to 255: others cannot be left on the disk')
-        if not shape or not math.prod(shape)==start+size-f.tell()>0:
+        if dtype not in (np.uint8, np.uint16, np.float32):
+            raise DatasetError(f'{at} is an array of {quoted(str(dtype))}; expected uint8, uint16 or float32: others cannot be left on the disk')
+        if not shape or not math.prod(shape)*dtype.itemsize==start+size-f.tell()>0:
             raise DatasetError(f'{at} has {start+size-f.tell():,} bytes and claims {times(shape)}; expected as many bytes as it claims')
         return np.memmap(path, dtype, 'r', f.tell(), shape, 'F' if fortran else 'C')
 
@@ -117,8 +117,9 @@ def _read(path, suffix, mapped, max_bytes):
 def read_images(path,         # file that ends in .npz, .npy, .pkl or .pkl.gz
                 test_pct=.05, # part of a bare array that becomes the test split; None makes all of it, in order, training and test split
                 seed=42,      # of that split
-                mapped=False, # leave the images (uint8, .npy or uncompressed .npz) on the disk, and read what is used
+                mapped=False, # leave the images (.npy or uncompressed .npz) on the disk, and read what is used
                 max_bytes=2**32, # memory that the data may take, about; more is an error
+                value_range=None, # values of black and white, as for `as_images`
                ):
     "`Images` from a file; raises `DatasetError` or `UnsafePickleError`, which name file, key and what was expected"
     path = Path(path)
@@ -126,17 +127,18 @@ def read_images(path,         # file that ends in .npz, .npy, .pkl or .pkl.gz
     if not path.is_file():
         raise FileNotFoundError(f'There is no file {path}' + (': it is a folder, a pipe or a device' if path.exists() else ''))
     with reading(path.name, f'a whole {suffix} file'): data = _read(path, suffix, mapped, max_bytes)
-    return as_images(data, path.name, test_pct, seed, mapped, max_bytes)
+    return as_images(data, path.name, test_pct, seed, mapped, max_bytes, value_range)
 
 # %% ../../nbs/data/03_files.ipynb #ed44121c
 def _arrays(images):
     "The dict that is written"
-    h,w = images.image_shape[1:]
-    order = (0,1,2,3) if h in (1,3) and w not in (1,3) else (0,2,3,1)             # a height of 1 or 3 would be taken for channels
-    if images.image_shape[0]==1: order = (0,2,3,1)
-    x = {f'{s}_images': getattr(images, f'{s}_images').permute(order).contiguous().cpu().numpy() for s in images.splits()}
-    if max(o.max() for o in x.values())==1: x = {k: o/np.float32(255) for k,o in x.items()}
-    res = {k: o[...,0] if images.image_shape[0]==1 else o for k,o in x.items()}
+    c,h,w = images.image_shape
+    last = c==1 or not (h in (1,3) and w not in (1,3))                            # a height of 1 or 3 would be taken for channels
+    x = {f'{s}_images': getattr(images, f'{s}_images').permute((0,2,3,1) if last else (0,1,2,3)).contiguous().cpu().numpy() for s in images.splits()}
+    plain = images.train_images.dtype==torch.uint8 and images.value_range==(0,255)
+    if plain and max(o.max() for o in x.values())==1: x = {k: o/np.float32(255) for k,o in x.items()}
+    res = {k: o[...,0] if c==1 else o for k,o in x.items()}
+    if not plain: res['value_range'] = np.array(images.value_range)
     if images.train_labels is not None: res |= {f'{s}_labels': getattr(images, f'{s}_labels').cpu().numpy() for s in images.splits()}
     if images.vocab is not None: res['vocab'] = images.vocab
     return res

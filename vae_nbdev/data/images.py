@@ -40,21 +40,30 @@ def too_large(
 split_names = 'train', 'test', 'valid'
 
 # %% ../../nbs/data/00_images.ipynb #9111870d
+_ranges = {torch.uint8: (0, 255), torch.uint16: (0, 65535), torch.float32: (0., 1.)}
+
+def _checked_range(r, name):
+    if not (isinstance(r, (tuple,list)) and len(r)==2 and all(isinstance(o, (int,float)) and math.isfinite(o) for o in r) and r[0]<r[1]):
+        raise DatasetError(f'{place(name, "value_range")} is {quoted(r)}; expected the value of black and that of white, such as (0, 4095)')
+    return tuple(r)
+
 @dataclass(repr=False, eq=False)
 class Images:
     "Images and labels in memory, split in train, test and (optionally) valid"
-    train_images: torch.Tensor        # N x C x H x W, uint8, C = 1 (grey) or 3 (colour)
-    test_images : torch.Tensor        # M x C x H x W, uint8
+    train_images: torch.Tensor        # N x C x H x W, uint8, uint16 or float32
+    test_images : torch.Tensor        # M x C x H x W, of the same type
     train_labels: torch.Tensor = None # N, int64, classes counted from 0
     test_labels : torch.Tensor = None # M, int64
-    valid_images: torch.Tensor = None # K x C x H x W, uint8
+    valid_images: torch.Tensor = None # K x C x H x W
     valid_labels: torch.Tensor = None # K, int64
     vocab       : list = None         # names of the classes, `vocab[label]`; the numbers themselves when not given
     name        : str = 'images'      # what plots and messages call the data set
     mapped      : bool = False        # are the images left on the disk? (see `read_images`)
+    value_range : tuple = None        # values of black and of white; None is all that the type can hold, and 0 to 1 of floats
 
     def __post_init__(self):
-        splits = self.splits()
+        splits,own = self.splits(),_ranges.get(getattr(self.train_images, 'dtype', None))
+        self.value_range = own if self.value_range is None else _checked_range(self.value_range, self.name)
         for split in splits: _check_images(self, split)
         labelled = any(getattr(self, f'{s}_labels') is not None for s in split_names)
         top = max(_check_labels(self, split) for split in splits) if labelled else -1
@@ -73,19 +82,24 @@ class Images:
     def __repr__(self):
         counts = ', '.join(f'{len(getattr(self, f"{s}_images")):,} {s}' for s in self.splits())
         classes = f', {len(self.vocab)} classes' if self.train_labels is not None else ''
-        return f'Images {self.name}: {counts}, {times(self.image_shape)}{classes}'
+        kind = '' if self.train_images.dtype is torch.uint8 else f', {str(self.train_images.dtype)[6:]} from {self.value_range[0]:g} to {self.value_range[1]:g}'
+        return f'Images {self.name}: {counts}, {times(self.image_shape)}{kind}{classes}'
 
 # %% ../../nbs/data/00_images.ipynb #032e237b
 def _check_images(images, split):
     x,at = getattr(images, f'{split}_images'), place(images.name, f'{split}_images')
-    if not (isinstance(x, torch.Tensor) and x.dtype==torch.uint8 and x.ndim==4 and x.shape[1] in (1,3)):
+    if not (isinstance(x, torch.Tensor) and x.dtype in _ranges and x.ndim==4):
         found = f'a {x.dtype} tensor of {times(x.shape)}' if isinstance(x, torch.Tensor) else f'of type {type(x).__name__}'
-        raise DatasetError(f'{at} is {found}; expected a torch.uint8 tensor, N x C x H x W with 1 or 3 channels (`as_images` makes one)')
+        raise DatasetError(f'{at} is {found}; expected a torch tensor of uint8, uint16 or float32, N x C x H x W (`as_images` makes one)')
     if x.numel()==0: raise DatasetError(f'{at} holds no images ({times(x.shape)}); expected at least one')
     shape = tuple(x.shape[1:])
     if shape!=images.image_shape:
         raise DatasetError(f'{at} has images of {times(shape)} and `train_images` of {times(images.image_shape)} '
                            '(channels x height x width); expected the same in every split')
+    if x.dtype!=images.train_images.dtype: raise DatasetError(f'{at} is {x.dtype} and `train_images` {images.train_images.dtype}; expected the same type')
+    lo,hi = images.value_range
+    if x.dtype==torch.float32 and not images.mapped and not (x.min()>=lo-1e-3*(hi-lo) and x.max()<=hi+1e-3*(hi-lo)):          # neither holds for NaN
+        raise DatasetError(f'{at} goes from {x.min():.4g} to {x.max():.4g}; expected {lo:g} to {hi:g}: give `value_range`, the values of black and white')
 
 # %% ../../nbs/data/00_images.ipynb #3b4e4f28
 def _check_labels(images, split):
@@ -109,17 +123,18 @@ def _check_vocab(images, top):
     return images.vocab
 
 # %% ../../nbs/data/00_images.ipynb #d1a0c002
-def _range(x): return x.min().item(),x.max().item()
+def _extremes(x): a = x.cpu().numpy(); return a.min().item(),a.max().item()
 
 def _warn_of_dark(images, split):
     "A warning where no pixel of a split is brighter than the middle of the scale, or all are the same"
     x,at = getattr(images, f'{split}_images'), place(images.name, f'{split}_images')
-    lo,hi = _range(x[::len(x)//1000+1])
-    if lo<hi and hi>=128: return
-    if not images.mapped: lo,hi = _range(x)
-    if lo==hi: warnings.warn(f'{at}: every pixel is {hi}, so there is nothing to learn from these images', stacklevel=2)
-    elif hi<128: warnings.warn(f'{at}: the largest value is {hi} of 255, which is nearly black. If {hi} is meant to be white, '
-                               f'multiply the images by 255/{hi} before they are handed in', stacklevel=2)
+    (lo,hi),(black,white) = _extremes(x[::len(x)//1000+1]),images.value_range
+    middle = (black+white)/2
+    if lo<hi and hi>=middle: return
+    if not images.mapped: lo,hi = _extremes(x)
+    if lo==hi: warnings.warn(f'{at}: every pixel is {hi:g}, so there is nothing to learn from these images', stacklevel=2)
+    elif hi<middle: warnings.warn(f'{at}: the largest value is {hi:g} of {white:g}, which is nearly black. If {hi:g} is meant to be white, '
+                                  f'give value_range=({black:g}, {hi:g})', stacklevel=2)
 
 # %% ../../nbs/data/00_images.ipynb #7b8d3011
 def _rows(images, n):
@@ -137,12 +152,23 @@ def _title(images, names):
     return f'{images.name}: training images, a row a class{part}'
 
 # %% ../../nbs/data/00_images.ipynb #bb1b7a9e
-def _sheet(x, rows, n):
+def as_colour(
+    x:torch.Tensor, # ... x C x H x W
+) -> torch.Tensor: # ... x 3 x H x W
+    "Images to look at: grey as it is, of two channels the second in green, of more than three the first three"
+    c = x.shape[-3]
+    if c==2: return torch.cat([x, torch.zeros_like(x[...,:1,:,:])], -3)
+    return x.expand(*x.shape[:-3], 3, *x.shape[-2:]) if c==1 else x[...,:3,:,:]
+
+def _sheet(images, rows, n):
     "One picture, H x W x C, of the images whose indices are in `rows`, with a white line between them"
-    _,c,h,w = x.shape
-    sheet = torch.full((len(rows),n,c,h+1,w+1), 255, dtype=torch.uint8)
-    for row,i in zip(sheet, rows): row[:len(i),:,:h,:w] = x[i]
-    return sheet.permute(0,3,1,4,2).reshape(len(rows)*(h+1), n*(w+1), c)[:-1,:-1]
+    (c,h,w),(lo,hi) = images.image_shape,images.value_range
+    sheet = torch.full((len(rows),n,min(c, 3) if c!=2 else 3,h+1,w+1), 255, dtype=torch.uint8)
+    for row,i in zip(sheet, rows):
+        x = images.train_images[i]
+        if x.dtype!=torch.uint8 or (lo,hi)!=(0,255): x = ((x.float()-lo)/(hi-lo)*255).clamp(0, 255).byte()
+        row[:len(i),:,:h,:w] = x if c==1 else as_colour(x)
+    return sheet.permute(0,3,1,4,2).reshape(len(rows)*(h+1), n*(w+1), -1)[:-1,:-1]
 
 # %% ../../nbs/data/00_images.ipynb #8d7f97ce
 @patch
@@ -152,7 +178,7 @@ def show(self:Images,
     "Figure with training images: a row a class (at most ten classes), or three rows where there are no labels"
     names,rows = zip(*_rows(self, n))
     n,(h,w) = max(map(len, rows)),self.image_shape[1:]
-    sheet,side = _sheet(self.train_images, rows, n),max(h, w)
+    sheet,side = _sheet(self, rows, n),max(h, w)
     inches = min(math.ceil(56/side)*side, 64, max(28, 640//n))/side/72   # of one pixel; a tile has 56 pixels of the screen or more
     fig = plt.figure(figsize=(inches*sheet.shape[1], inches*sheet.shape[0]), dpi=72)
     plt.close(fig) # it is returned, and would be shown twice

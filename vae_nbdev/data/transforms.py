@@ -17,9 +17,18 @@ from .images import *
 
 # %% ../../nbs/data/05_transforms.ipynb #749080eb
 class ScaleImages(Transform):
-    "uint8 to float32 in [0, 1]; floats clipped to [0, 1]"
+    "To float32 in [0, 1], `low` to 0 and `high` to 1; None is all that uint8 or uint16 can hold, and 0 to 1 of floats"
     order = 0
-    def encodes(self, x): return x.float().div_(255) if x.dtype==torch.uint8 else x.clamp(0, 1)
+    def __init__(self,
+        low:float=None, # Value of black
+        high:float=None, # Value of white
+    ): store_attr(); super().__init__()
+
+    def encodes(self, x):
+        white = {torch.uint8: 255, torch.uint16: 65535}.get(x.dtype, 1)
+        lo,hi = 0 if self.low is None else self.low,white if self.high is None else self.high
+        if x.dtype==torch.uint8 and (lo,hi)==(0,255): return x.float().div_(255)
+        return (x.float().sub(lo)/(hi-lo)).clamp(0, 1)
 
 # %% ../../nbs/data/05_transforms.ipynb #17b52096
 class ContrastNormalize(Transform):
@@ -115,7 +124,7 @@ class Whiten(Transform):
             raise ValueError('This Whiten belongs to other loaders and is fitted on their images: give these a new one, or make them '
                              'with all the transforms of the others, image_dls(images, like=dls)')
         self.in_loaders = True
-        if self.mean is None: self._fit(dl.after_batch(b) for b in dl.images.split(1000))
+        if self.mean is None: self._fit(dl.after_batch(dl.source.batch(i)) for i in torch.arange(len(dl.source), device=dl.source.device).split(1000))
 
     def fit(self, x:Tensor):
         "Fit on images N x C x H x W"
@@ -151,6 +160,8 @@ def normalize_class_contrast(
 ) -> Images: # New, the given ones are left as they are
     "Every class to one mean and one deviation of its pixels, both measured on its training images"
     moments,new = class_moments(images) if moments is None else moments,{}
+    lo,hi = images.value_range
+    least = (hi-lo)/2550                                                          # a tenth of a step of 255
     for split in images.splits():
         x,y = getattr(images, f'{split}_images'),getattr(images, f'{split}_labels')
         if y is None: raise ValueError(f'{images.name} has no labels, by which to normalise its contrast')
@@ -160,6 +171,7 @@ def normalize_class_contrast(
                 raise ValueError(f'{images.name}: class {images.vocab[c]} ({c}) is in the {split} split, but there are no training images '
                                  "to measure its contrast on: leave its images out, or normalise by image, contrast='image'")
             m,s = moments[c]
-            out[y==c] = (((x[y==c]-m)/max(s, .1)*std + mean)*255).round().clamp(0, 255).to(torch.uint8)
+            z = lo + (hi-lo)*((x[y==c].float()-m)/max(s, least)*std + mean).clamp(0, 1)
+            out[y==c] = z if x.dtype==torch.float32 else z.round().to(x.dtype)
         new[f'{split}_images'] = out
     return replace(images, mapped=False, **new)

@@ -41,6 +41,7 @@ def checked_latents(
 # %% ../../nbs/models/05_vae.ipynb #71bd9a1e
 class AutoEncoder(Configured, nn.Module):
     "A code of `latent_dim` numbers between `_encoder` and `_decoder`, which a subclass defines"
+    conditional = False # Does `forward` take labels behind the images?
     def __init__(self,
         image_shape:tuple, # C x H x W
         latent_dim:int=16, # Numbers in the code

@@ -48,7 +48,7 @@ def save_vae(
     if not isinstance(model, AutoEncoder): raise TypeError(f'save_vae wants a learner or a model of vae_nbdev, not {type(model).__name__}')
     recipe = dict(format=2, **_model_recipe(model), frozen=frozen_names(model),
                   versions=dict(torch=torch.__version__, torchvision=torchvision.__version__, fastai=fastai.__version__))
-    if isinstance(learn, Learner): recipe |= dict(data=getattr(learn.dls, 'recipe', None), objective=config(learn.objective),
+    if isinstance(learn, Learner): recipe |= dict(data=getattr(learn.dls, 'config', None), objective=config(learn.objective),
                                                  precision=learn.precision)
     try: json.dumps(recipe)
     except TypeError as e:

@@ -94,6 +94,7 @@ class VAELearner(Learner):
     def _split(self, b):
         super()._split(b)
         if not (len(self.yb)==1 and self.yb[0].shape==self.xb[0].shape): self.yb = self.xb[:1]      # labels, or nothing: the target is the image
+        if not getattr(getattr(self.model, 'module', self.model), 'conditional', False): self.xb = self.xb[:1]
 
     def _do_one_batch(self):
         with torch.autocast(self.xb[0].device.type, torch.bfloat16) if self.precision=='bf16' else nullcontext():
@@ -247,13 +248,14 @@ def vae_learner(
         model.set_likelihood(likelihood if likelihood is not None else name_of(type(model.likelihood)), noise)
     if not (isinstance(dls, DataLoaders) and all(hasattr(dl, 'one_batch') for dl in dls)):
         raise TypeError('vae_learner wants fastai `DataLoaders`: `image_dls(...)` makes them of images, `DataLoaders.from_dsets(train, valid, bs=100)` of data sets of torch')
-    x = dls.train.one_batch()[0]
+    inputs = dls.train.one_batch()[:2 if model.conditional else 1]
+    x = inputs[0]
     _check_fit(model, x)
     model.to(x.device)
     model.center(x)
     levels = len(getattr(model, 'latent_dims', (1,)))
     objective = _checked_objective(objective, beta, levels, L(cbs))
-    (columns,aux),active = _columns(model, objective, x),ActiveUnits() if levels>1 else None
+    (columns,aux),active = _columns(model, objective, inputs),ActiveUnits() if levels>1 else None
     if compile: model.compile(mode=None if compile is True else compile)
     learn = VAELearner(dls, model, objective, lr=lr, opt_func=opt_func, cbs=[SeededValidation(), ELBOHistory(), FlushDenormals(), FiniteLoss()]+L(active)+L(cbs), **kwargs)
     learn.metrics,learn.precision = L(elbo_metrics(learn.objective, columns, aux, active))+L(metrics),_precision(precision, x.device)
@@ -272,7 +274,7 @@ def _checked_objective(objective, beta, levels, cbs):
             raise ValueError(f'{what} is one number, or one for each of {levels} levels of latents, not {v}')
     return objective
 
-def _columns(model, objective, x):
+def _columns(model, objective, inputs):
     "Columns of the KL, and of what is no part of the bound, from a trial on two images"
-    with evaluating(model), torch.no_grad(), fork_rng(model): terms = objective(model(x[:2], draws=objective.draws), x[:2], model.likelihood)
+    with evaluating(model), torch.no_grad(), fork_rng(model): terms = objective(model(*(o[:2] for o in inputs), draws=objective.draws), inputs[0][:2], model.likelihood)
     return list(terms.kl),list(terms.aux)

@@ -14,7 +14,7 @@ from fastai.callback.core import Callback
 from fastai.callback.schedule import ParamScheduler
 from fastai.torch_core import num_distrib
 from ..core import *
-from ..core import checksum, write_whole
+from ..core import write_whole
 from .metrics import is_fit
 from .schedules import *
 from .speed import *
@@ -44,8 +44,8 @@ def _description(learn):
     res = dict(model=config(model) if isinstance(model, Configured) else type(model).__qualname__, weights={k: list(v.shape) for k,v in model.state_dict().items()}, frozen=frozen_names(model) or None,
                likelihood={type(l).__name__: plain_state(l) for l in (getattr(getattr(model, 'module', model), 'likelihood', None),)},
                precision=getattr(learn, 'precision', 'fp32'), objective=dict(kind=type(objective).__name__, **plain(objective)),
-               data=getattr(learn.dls, 'recipe', None),
-               images=checksum(dl.images) if hasattr(dl, 'images') else None, bs=dl.bs, batches=len(dl), transforms=L(tfms).map(config),
+               data=getattr(learn.dls, 'config', None),
+               images=dl.source.checksum() if hasattr(dl, 'source') else None, bs=dl.bs, batches=len(dl), transforms=L(tfms).map(config),
                optimiser=dict(kind=type(opt).__name__, steps=[getattr(f, '__name__', str(f)) for f in L(getattr(opt, 'cbs', ())).map(_called)]),
                hyper=[{k: v for k,v in h.items() if k not in ('mom', 'lr', 'betas')} for h in learn.opt.hypers],
                epochs=learn.n_epoch, schedule=cbs or [h['lr'] for h in learn.opt.hypers])
