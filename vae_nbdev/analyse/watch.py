@@ -22,6 +22,7 @@ from ..models.vae import *
 from ..train.metrics import *
 from ..train.schedules import *
 from ..train.speed import *
+from ..data.images import as_colour
 from ..train.metrics import beta_now, is_fit
 from ..core import write_whole
 from .drawing import decoded_images, draw_sheet, sheet_size, vae_of
