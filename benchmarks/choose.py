@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 import torch
 from vae_nbdev import *
+from vae_nbdev.results import TwoLayerVAE
 
 candidates = [(activation, lr, False) for activation in ('Tanh', 'ReLU', 'SiLU', 'ELU') for lr in (1e-3, 2e-3, 3e-3)]
 

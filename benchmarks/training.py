@@ -6,6 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 from fastai.callback.core import Callback
 from vae_nbdev import *
+from vae_nbdev.train.speed import has_bfloat16
 
 @dataclass
 class Net:

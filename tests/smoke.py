@@ -5,6 +5,7 @@ os.environ.setdefault('MPLBACKEND', 'Agg')
 warnings.simplefilter('ignore', FutureWarning)
 before = set(globals())
 from vae_nbdev import *
+from vae_nbdev.data.sources import texture_images
 new = set(globals()) - before - {'before'}
 import torch, torchvision, fastai, fastcore, vae_nbdev
 import matplotlib.pyplot as plt

@@ -2,6 +2,7 @@
 import matplotlib.pyplot as plt, numpy as np, pytest, torch, warnings
 from dataclasses import replace
 from vae_nbdev import *
+from vae_nbdev.analyse.quality import frechet_distance
 
 @pytest.fixture(scope='module')
 def digits(): return load_dataset('digits')

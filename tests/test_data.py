@@ -6,6 +6,9 @@ from torchvision.transforms import v2
 from fastai.data.transforms import IntToFloatTensor
 from fastai.vision.augment import Resize, aug_transforms
 from vae_nbdev import *
+from vae_nbdev.data.loaders import same_transforms
+from vae_nbdev.data.sources import digits_images, natural_images
+from vae_nbdev.data.transforms import class_moments, normalize_class_contrast
 
 rng = np.random.default_rng(0)
 x28 = rng.integers(0, 256, (60,28,28), dtype=np.uint8)

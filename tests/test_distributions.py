@@ -1,6 +1,7 @@
 "Likelihoods, latents, priors and objectives: through training, evaluation, checkpoints, and wrong input"
 import pytest, torch
 from vae_nbdev import *
+from vae_nbdev.models.likelihoods import LogisticMixtureLikelihood, NormalLikelihood
 
 widths = dict(encoder_widths=(64,32), decoder_widths=(32,64))
 

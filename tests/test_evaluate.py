@@ -7,6 +7,7 @@ from fastai.vision.all import (CategoryBlock, DataBlock, ImageBlock, IndexSplitt
 from PIL import Image
 from vae_nbdev import *
 from vae_nbdev.analyse.drawing import class_colors
+from vae_nbdev.analyse.components import pca_error
 
 @pytest.fixture(scope='module')
 def digits(): return image_dls('digits', bs=100, binarize='threshold')

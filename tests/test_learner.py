@@ -14,6 +14,7 @@ from fastai.vision.all import ImageBlock, PILImageBW
 from torch import nn
 import vae_nbdev
 from vae_nbdev import *
+from vae_nbdev.models.likelihoods import ContinuousBernoulliLikelihood
 
 @pytest.fixture(scope='module')
 def dls(): return image_dls('digits', binarize='threshold', bs=100, steps=5)

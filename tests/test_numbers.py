@@ -4,6 +4,9 @@ from itertools import accumulate
 from pathlib import Path
 from torch.profiler import ProfilerActivity, profile
 from vae_nbdev import *
+from vae_nbdev.analyse.numbers import log_likelihood
+from vae_nbdev.analyse.quality import precision_recall
+from vae_nbdev.results import recipes
 
 @pytest.fixture(scope='module')
 def binary(): return image_dls('digits', bs=100, binarize='threshold')

@@ -3,6 +3,7 @@ import os
 from pathlib import Path
 import pytest, torch
 from vae_nbdev import *
+from vae_nbdev.train.speed import has_bfloat16
 
 def elbo(source, precision, seed, cls, epochs, lr, **kwargs):
     torch.manual_seed(seed)

@@ -6,6 +6,7 @@ import numpy as np, pytest, torch
 from vae_nbdev.data.images import *
 from vae_nbdev.data.files import *
 from vae_nbdev.data.sources import *
+from vae_nbdev.data.sources import digits_images, draw_textures, natural_images, texture_factors, texture_images
 
 @pytest.fixture
 def no_network(monkeypatch):

@@ -19,6 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from torch.distributions import Normal
 from ..core import *
+from ..core import inference
 from ..data.images import *
 from ..data.transforms import *
 from ..data.loaders import *

@@ -12,6 +12,7 @@ from fastai.learner import Learner
 from matplotlib.figure import Figure
 from torch import Tensor
 from ..core import *
+from ..core import inference
 from ..data.loaders import *
 from ..data.loaders import image_batches
 from ..models.distributions import *

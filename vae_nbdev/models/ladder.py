@@ -13,6 +13,7 @@ from fastcore.meta import delegates
 from torch import nn
 from .likelihoods import *
 from .networks import *
+from .networks import conv_maps
 from .vae import *
 from .vae import checked_latents
 

@@ -12,12 +12,14 @@ from fastcore.basics import patch, store_attr
 from fastcore.meta import delegates
 from torch import nn, Tensor
 from ..core import *
-from ..core import named, times
+from ..core import evaluating, inference, named, times
 from .distributions import *
+from .distributions import full_precision
 from .priors import *
 from .priors import tempered
 from .stages import *
 from .likelihoods import *
+from .likelihoods import make_likelihood
 from .networks import *
 
 # %% ../../nbs/models/05_vae.ipynb #9027e9dc

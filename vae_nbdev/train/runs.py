@@ -18,6 +18,7 @@ from ..core import write_whole
 from .metrics import is_fit
 from .schedules import *
 from .speed import *
+from .speed import DeviceRecorder
 from .checkpoints import *
 from .checkpoints import frozen_names
 from .state import (by_name, held_state, lost, own_parts, plain_state, random_state, read_state, set_plain_state,
