@@ -1,7 +1,7 @@
 "Contenders in turn within one process: absolute speeds move with the machine, their ratios hold."
 import os, platform, statistics
 import fastai, torch
-from vae_nbdev import has_bfloat16
+from vae_nbdev.train.speed import has_bfloat16
 
 def in_turn(
     contenders, # Name -> function without arguments that does its work once and gives a speed (or whatever is compared)

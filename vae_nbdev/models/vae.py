@@ -222,7 +222,7 @@ class VAE(AutoEncoder):
     ) -> tuple: # `Level`s, bottom level first; what the lowest decoder makes
         "The way down: posterior, prior and latents of every level, each given the latents drawn above"
         levels,context = [],None
-        for stage,decoder,h in zip(self.stages[::-1], self.decoders[::-1], features[::-1]):
+        for stage,decoder,h in [*zip(self.stages, self.decoders, features)][::-1]:
             if context is not None and draws>1: h = h.repeat(draws, *[1]*(h.ndim-1))
             p = stage.prior(context)
             q = stage.posterior(h, context, p)
