@@ -139,7 +139,7 @@ def test_search_and_equations(served, browser):
         page.wait_for_selector('ul.search li a')
         assert 'search.html?q=warm-up' in page.url
 
-@pytest.mark.parametrize('name', ['index', 'guide', 'explorer', 'tutorials/07_ladder', 'train/02_learner'])
+@pytest.mark.parametrize('name', ['index', 'guide', 'explorer', 'tutorials/07_ladder', 'train/07_learner'])
 def test_dark_mode(served, browser, name):
     with opened(browser, f'{served}/{name}.html', viewport=dict(width=390, height=844), color_scheme='dark') as page:
         page.wait_for_load_state('networkidle')

@@ -9,6 +9,7 @@ __all__ = ['fork_rng', 'Configured', 'config']
 import hashlib, inspect, os, random, secrets, sys, torch
 from contextlib import contextmanager
 from functools import wraps
+from itertools import count
 from pathlib import Path
 from torch import Tensor, nn
 
@@ -38,7 +39,9 @@ def fork_rng(
     where:torch.nn.Module|torch.device, # Model or device that numbers are drawn for
 ):
     "A context after which the random numbers of torch and Python go on as if it had not been there"
-    device,state = torch.device(where) if isinstance(where, (str,torch.device)) else next(where.parameters()).device,random.getstate()
+    if isinstance(where, (str,torch.device)): device = torch.device(where)
+    else: device = next(where.parameters()).device
+    state = random.getstate()
     try:
         with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if device.type=='cuda' else []): yield
     finally: random.setstate(state)
@@ -51,7 +54,11 @@ def write_whole(
     "All of `data` in a file, or what was there before"
     tmp = path.with_name(f'.{path.name}.{secrets.token_hex(4)}.tmp')
     try:
-        with open(tmp, 'xb') as f: data(f) if callable(data) else f.write(data); f.flush(); os.fsync(f.fileno())
+        with open(tmp, 'xb') as f:
+            if callable(data): data(f)
+            else: f.write(data)
+            f.flush()
+            os.fsync(f.fileno())
         os.replace(tmp, path)
     finally: tmp.unlink(missing_ok=True)
     if os.name=='posix':                                           # the name, too, is on the disk before older files go
@@ -65,7 +72,8 @@ def checksum(
     most:int=2**30, # Bytes from which only parts are read
 ) -> str:
     "Of an array of images; of a large one, of parts that are spread over it"
-    h,n = hashlib.sha256(str(tuple(x.shape)).encode()),1024
+    h = hashlib.sha256(str(tuple(x.shape)).encode())
+    n = 1024
     for i in range(0, len(x), n*max(1, x.nbytes//most)): h.update(x[i:i+n].contiguous().cpu().numpy())
     return h.hexdigest()
 
@@ -84,13 +92,16 @@ def _parameters(init): return list(inspect.signature(init).parameters.values())[
 
 def _whole_signature(cls):
     "Of a constructor, where what it hands on as **kwargs, or *args too, has the names it has in the next one"
-    named,by_place,P = {},True,inspect.Parameter
+    P = inspect.Parameter
+    named,by_place = {},True
     for init in _own_inits(cls):
         kinds = {p.kind for p in _parameters(init)}
         for p in _parameters(init):
             if p.kind is P.VAR_KEYWORD or p.kind is P.VAR_POSITIONAL and P.VAR_KEYWORD in kinds: continue
-            late = not by_place or p.default is P.empty and any(o.default is not P.empty and o.kind is P.POSITIONAL_OR_KEYWORD for o in named.values())
-            named.setdefault(p.name, p.replace(kind=P.KEYWORD_ONLY) if late and p.kind is P.POSITIONAL_OR_KEYWORD else p)
+            optional = any(o.default is not P.empty and o.kind is P.POSITIONAL_OR_KEYWORD for o in named.values())
+            late = not by_place or p.default is P.empty and optional
+            if late and p.kind is P.POSITIONAL_OR_KEYWORD: p = p.replace(kind=P.KEYWORD_ONLY)
+            named.setdefault(p.name, p)
         by_place = by_place and P.VAR_POSITIONAL in kinds
         if P.VAR_KEYWORD not in kinds: break
     return inspect.Signature([P('self', P.POSITIONAL_OR_KEYWORD), *sorted(named.values(), key=lambda p: p.kind)])
@@ -103,12 +114,16 @@ def _remembering(init):
         init(self, *args, **kwargs)
     return _init
 
+_births = count()
+
 class Configured:
     "What remembers how it was made; a subclass may give itself a short `name`"
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
+        cls._born = next(_births)                                    # of two classes of one name the newer is meant
         own = vars(cls).get('__init__')
-        if own: vars(own).pop('__signature__', None)                             # of `delegates`, which does not know the other bases
+        # of `delegates`, which does not know the other bases
+        if own: vars(own).pop('__signature__', None)
         cls.__init__ = _remembering(cls.__init__)
         cls.__init__.own = own
         cls.__init__.__signature__ = _whole_signature(cls)
@@ -118,7 +133,8 @@ def config(
     obj, # A model, a likelihood, an objective, a transform, ...
 ) -> dict:
     "How `obj` was made: `name` of its class, and arguments by name, or in `args` those that have none"
-    cls,sig = type(obj),inspect.signature(type(obj).__init__)
+    cls = type(obj)
+    sig = inspect.signature(cls.__init__)
     args,kwargs = vars(obj).get('_arguments') or ((), _kept(obj, sig))
     bound = sig.bind_partial(obj, *args, **kwargs)
     res = dict(name=name_of(cls))
@@ -136,29 +152,36 @@ def _defaults(cls, given):
 
 def _plain(v):
     "With objects in it by their own config"
+    if isinstance(v, type) and issubclass(v, Configured): return name_of(v)
     if isinstance(v, Configured): return config(v)
     if isinstance(v, dict): return {k: _plain(o) for k,o in v.items()}
     return type(v)(map(_plain, v)) if type(v) in (list,tuple) else v
 
 def _kept(obj, sig):
     "Arguments that an object of another library has kept under their names"
-    return {k: v for k in sig.parameters if k not in ('self', 'split_idx') and isinstance(v := getattr(obj, k, None), (bool,int,float,str))}
+    own = {k: getattr(obj, k, None) for k in sig.parameters if k not in ('self', 'split_idx')}
+    return {k: v for k,v in own.items() if isinstance(v, (bool,int,float,str))}
 
 # %% ../nbs/core.ipynb #1fc97e12
+class UnknownName(ValueError): "A name of no class that is defined or imported"
+
 def name_of(
     cls:type, # Of what was made
 ) -> str:
-    "What a config calls a class: its own short `name`; that of the class, where it is one of this library; else module and class"
+    "What a config calls a class: its own short `name`; that of the class, if of this library; else module and class"
     short = vars(cls).get('name')
     if isinstance(short, str): return short
-    return cls.__qualname__ if cls.__module__.split('.')[0]=='vae_nbdev' else f'{cls.__module__}.{cls.__qualname__}'
+    if cls.__module__.split('.')[0]=='vae_nbdev': return cls.__qualname__
+    return f'{cls.__module__}.{cls.__qualname__}'
 
 def find_class(
     base:type, # What is looked for is `base`, or a subclass of it
     name:str, # As `config` has it
 ) -> type: # None where there is none
     "The class that a config means, among those that are there: nothing is imported because a file says so"
-    if '.' not in name: return next((c for c in reversed([base, *_below(base)]) if name_of(c)==name), None)
+    if '.' not in name:
+        found = [c for c in (base, *_below(base)) if name_of(c)==name]
+        return max(found, key=lambda c: getattr(c, '_born', 0), default=None)
     module,_,cls = name.rpartition('.')
     found = getattr(sys.modules.get(module), '__dict__', {}).get(cls)
     return found if isinstance(found, type) and issubclass(found, base) else None
@@ -174,9 +197,11 @@ def named(
     name = kwargs.pop('name', None)
     cls = find_class(base, name) if isinstance(name, str) else None
     if cls is not None: return cls,kwargs
-    short = [n for c in _below(base) if isinstance(n := vars(c).get('name'), str)]
+    known = [n for c in _below(base) if '.' not in (n := name_of(c)) and n[0]!='_']
+    short = [n for n in known if n.islower()] or known
     found = f'There is no {name[:60]!r} for {what}' if isinstance(name, str) else f'{what} is a name, not {str(o)[:60]}'
-    raise ValueError(f"{found}: choose one of {', '.join(dict.fromkeys([*more, *short]))}, or with arguments dict(name={short[0]!r}, ...); "
-                     'one of your own is known by the name of its class, where that is imported')
+    choices = ', '.join(dict.fromkeys([*more, *short]))
+    raise UnknownName(f'{found}: choose one of {choices}, or with arguments dict(name={short[0]!r}, ...); '
+                      'one of your own is known once its class is defined or imported')
 
 def _below(cls): return [o for c in cls.__subclasses__() for o in (c, *_below(c))]

@@ -30,11 +30,12 @@ def run_demo(
     path,start = Path(path),time.time()
     dls = image_dls('textures', bs=100, n_per_family=n_per_family)
     learn = vae_learner(dls, DenseVAE(dls.image_shape, latent_dim=16), likelihood='normal', noise=.1, cbs=BetaWarmup())
-    print(f'{dls.images}\nA DenseVAE with 16 latents learns them, {epochs} epochs. ELBO is in nats per image: the higher '
-          'the better.', flush=True)
+    print(f'{dls.images}\nA DenseVAE with 16 latents learns them, {epochs} epochs. ELBO is in nats per image: '
+          'the higher the better.', flush=True)
     learn.fit_one_cycle(epochs, 3e-4)
     metrics = evaluate(learn).reset_index().to_dict('records')
-    for nm,f in dict(reconstructions=learn.plot_reconstructions, samples=learn.plot_samples, loss=learn.plot_losses).items():
+    plots = dict(reconstructions=learn.plot_reconstructions, samples=learn.plot_samples, loss=learn.plot_losses)
+    for nm,f in plots.items():
         plt.close(f(save=path/f'{nm}.png'))
     save_vae(learn, path)
     res = dict(epochs=epochs, seed=seed, seconds=round(time.time()-start), evaluation=metrics)
@@ -48,7 +49,8 @@ def _main():
     res = run_demo(path)
     e = res['evaluation'][-1]
     print(f"""
-Test ELBO {e['elbo']:.1f} nats per image (log p(x|z) {-e['recon']:.1f}, KL {e['kl']:.1f}) on {e['images']:,} textures it has not seen.
+Test ELBO {e['elbo']:.1f} nats per image (log p(x|z) {-e['recon']:.1f}, KL {e['kl']:.1f}) \
+on {e['images']:,} textures it has not seen.
 Squared error per pixel {e['mse']:.4f}; 16 principal components reach {e['pca_mse']:.4f}. {res['seconds']} seconds.
 
 Pictures   {path}/reconstructions.png   {path}/samples.png   {path}/loss.png

@@ -30,7 +30,10 @@ from .analyse.numbers import *
 
 # %% ../nbs/results.ipynb #72a9d2c2
 def _layers(activation, *widths, first=nn.Linear):
-    return [l for i,(a,b) in enumerate(zip(widths, widths[1:])) for l in ((nn.Linear if i else first)(a, b), getattr(nn, activation)())]
+    layers = []
+    for i,(a,b) in enumerate(zip(widths, widths[1:])):
+        layers += [(nn.Linear if i else first)(a, b), getattr(nn, activation)()]
+    return layers
 
 class TwoLayerVAE(VAE):
     "Two layers on either side of the latents (Burda et al. 2016)"
@@ -46,8 +49,12 @@ class TwoLayerVAE(VAE):
         self.width,self.activation = width,activation
         super().__init__(image_shape, latent_dim, **kwargs)
 
-    def _encoder(self): return nn.Sequential(nn.Flatten(), *_layers(self.activation, math.prod(self.image_shape), self.width, self.width))
-    def _decoder(self): return nn.Sequential(*_layers(self.activation, self.latent_dim, self.width, self.width, first=LatentLinear))
+    def _encoder(self):
+        pixels = math.prod(self.image_shape)
+        return nn.Sequential(nn.Flatten(), *_layers(self.activation, pixels, self.width, self.width))
+
+    def _decoder(self):
+        return nn.Sequential(*_layers(self.activation, self.latent_dim, self.width, self.width, first=LatentLinear))
 
 # %% ../nbs/results.ipynb #1ef86564
 @dataclass
@@ -61,7 +68,7 @@ class Recipe:
     full_epochs:int # Of the full budget
     args:dict = field(default_factory=dict) # For the model
     objective:Objective = None # For `vae_learner`
-    metric:str = 'nll' # 'nll': -log p(x) in nats, from 5,000 draws; 'mse': squared error per pixel; 'recon': -log p(x|z) in nats
+    metric:str = 'nll' # 'nll': -log p(x) from 5,000 draws, 'recon': -log p(x|z), nats; 'mse': squared error per pixel
     lr:float = 1e-3 # Before it falls
     bs:int = 100 # Images in a batch
     differs:str = '' # In what it is not as published, beside the budget
@@ -70,11 +77,13 @@ class Recipe:
     reduced:dict = field(default_factory=dict) # Fields that are others on the reduced budget
 
 # %% ../nbs/results.ipynb #7fb3e835
-_dynamic,_static,_fashion = (dict(source='mnist', binarize='sample'), dict(source='binarized_mnist'),
-                             dict(source='fashion_mnist', binarize='sample'))
+_dynamic = dict(source='mnist', binarize='sample')
+_static = dict(source='binarized_mnist')
+_fashion = dict(source='fashion_mnist', binarize='sample')
 _original = dict(lr=3e-4, epochs=20, full_epochs=20, steps=1000, cbs=(BetaWarmup,), source='the Keras library')
 _kl,_noise = 'Adam; KL summed, not averaged','noise 0.1 for 0.001; '
-_vamp,_other = dict(prior=dict(name='vamp', n=500)),'another network'
+_vamp = dict(prior=dict(name='vamp', n=500))
+_other = 'another network'
 _burda = dict(source='Burda et al. 2016, table 1', full_epochs=3280,
               reduced=dict(args=dict(activation='ELU'), lr=3e-3, differs='ELU and rate, chosen on validation images'))
 
@@ -82,14 +91,20 @@ recipes = {
     'mnist-vae':           Recipe(_dynamic, TwoLayerVAE, 86.76, epochs=300, **_burda),
     'mnist-iwae5':         Recipe(_dynamic, TwoLayerVAE, 85.54, epochs=300, objective=IWAE(5), **_burda),
     'mnist-iwae50':        Recipe(_dynamic, TwoLayerVAE, 84.78, epochs=60, objective=IWAE(50), **_burda),
-    'mnist-lvae':          Recipe(_dynamic, DeepLadderVAE, 81.8, 'Sønderby et al. 2016', 100, 2000, cbs=(BetaWarmup,), differs='ReLU; warm-up over 3/7 of the epochs; no fine-tuning'),
+    'mnist-lvae':          Recipe(_dynamic, DeepLadderVAE, 81.8, 'Sønderby et al. 2016', 100, 2000, cbs=(BetaWarmup,),
+                                  differs='ReLU; warm-up over 3/7 of the epochs; no fine-tuning'),
     'static-mnist-vae':    Recipe(_static, TwoLayerVAE, 89.9, 'Rezende & Mohamed 2015', 150, 1000, differs=_other),
-    'static-mnist-vamp':   Recipe(_static, TwoLayerVAE, 85.57, 'Tomczak & Welling 2018, table 1', 100, 1000, args=_vamp, differs=_other),
+    'static-mnist-vamp':   Recipe(_static, TwoLayerVAE, 85.57, 'Tomczak & Welling 2018, table 1', 100, 1000, args=_vamp,
+                                  differs=_other),
     'fashion-vae':         Recipe(_fashion, TwoLayerVAE, 228.7, 'Norouzi et al. 2020', 150, 1000, differs=_other),
-    'fashion-vamp':        Recipe(_fashion, TwoLayerVAE, 227.4, 'Norouzi et al. 2020', 100, 1000, args=_vamp, differs=_other),
-    'original-mnist':      Recipe(dict(source='mnist'), DenseVAE, .0336, args=dict(latent_dim=2, likelihood='normal', noise=.1), metric='mse', differs=_noise+_kl, **_original),
-    'original-mnist-bits': Recipe(dict(source='mnist', binarize='threshold'), DenseVAE, 124.7, args=dict(latent_dim=2), metric='recon', differs=_kl, **_original),
-    'original-fashion':    Recipe(dict(source='fashion_mnist'), DenseVAE, .0169, args=dict(latent_dim=4, likelihood='normal', noise=.1), metric='mse', differs=_noise+_kl, **_original),
+    'fashion-vamp':        Recipe(_fashion, TwoLayerVAE, 227.4, 'Norouzi et al. 2020', 100, 1000, args=_vamp,
+                                  differs=_other),
+    'original-mnist':      Recipe(dict(source='mnist'), DenseVAE, .0336, metric='mse', differs=_noise+_kl,
+                                  args=dict(latent_dim=2, likelihood='normal', noise=.1), **_original),
+    'original-mnist-bits': Recipe(dict(source='mnist', binarize='threshold'), DenseVAE, 124.7, metric='recon',
+                                  differs=_kl, args=dict(latent_dim=2), **_original),
+    'original-fashion':    Recipe(dict(source='fashion_mnist'), DenseVAE, .0169, metric='mse', differs=_noise+_kl,
+                                  args=dict(latent_dim=4, likelihood='normal', noise=.1), **_original),
 }
 
 # %% ../nbs/results.ipynb #56632a34
@@ -99,7 +114,8 @@ def machine(
     "Name of the processor and its threads, or of the accelerator"
     if torch.device(device).type=='cuda': return torch.cuda.get_device_name(device)
     info = Path('/proc/cpuinfo')
-    names = [l.split(':')[1].strip() for l in info.read_text().splitlines() if l.startswith('model name')] if info.exists() else []
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [l.split(':')[1].strip() for l in lines if l.startswith('model name')]
     return f'{names[0] if names else platform.processor() or platform.machine()}, {torch.get_num_threads()} threads'
 
 # %% ../nbs/results.ipynb #70699bea
@@ -109,7 +125,9 @@ class _Clock(Callback):
     def before_epoch(self): self._last = time.time()
     def after_batch(self): self._count()
     def after_epoch(self): self._count()
-    def _count(self): now = time.time(); self.seconds,self._last = self.seconds+now-self._last,now
+    def _count(self):
+        now = time.time()
+        self.seconds,self._last = self.seconds+now-self._last,now
 
 def reproduce(
     name:str, # Of a recipe
@@ -129,10 +147,13 @@ def reproduce(
         if v is not None and v<low: raise ValueError(f'{what} is a number from {low}, not {v}')
     torch.manual_seed(seed)
     dls = image_dls(**r.data, bs=r.bs, steps=r.steps)
-    learn = vae_learner(dls, r.model(dls.image_shape, **r.args), objective=r.objective, precision='fp32', cbs=[cb() for cb in r.cbs])
+    model = r.model(dls.image_shape, **r.args)
+    learn = vae_learner(dls, model, objective=r.objective, precision='fp32', cbs=[cb() for cb in r.cbs])
     learn.fit_flat_cos(epochs, r.lr, pct_start=.5, cbs=[clock] if run is None else [clock, Checkpoint(run)])
     e = evaluate(learn, 'test', k=k if r.metric=='nll' else None, n=n, seed=seed).iloc[0]
-    ours,se = {'nll': (-e.get('log_px', math.nan), e.get('log_px_se')), 'mse': (e.mse, None), 'recon': (e.recon, None)}[r.metric]
+    ours,se = {'nll': (-e.get('log_px', math.nan), e.get('log_px_se')),
+               'mse': (e.mse, None),
+               'recon': (e.recon, None)}[r.metric]
     return dict(name=name, metric=r.metric, ours=ours, se=se, published=r.published, source=r.source,
                 differs=r.differs, elbo=e.elbo, ess=e.get('ess'), epochs=epochs, full_epochs=r.full_epochs,
                 batches=epochs*len(dls.train), bs=r.bs, data=r.data, model=r.model.__name__, arguments=dict(r.args),
@@ -152,7 +173,7 @@ def vae_results(
     seed:int=42, # Of everything
     path:str='results', # Folder for NAME.json, and for the run and its model in NAME-SEED/
 ):
-    "Make a published result again; write what came out to PATH/NAME.json. The same command goes on with a run that was interrupted, and evaluates one that is whole"
+    "Make a published result again, in PATH/NAME.json; a run that was interrupted goes on, a whole one is evaluated"
     if name=='list':
         for k,r in recipes.items(): print(f'{k:22} {r.metric:6} {r.published:<8} {r.source}')
         return
@@ -162,8 +183,8 @@ def vae_results(
     try: row = reproduce(name, epochs, full, k, n, seed, path/f'{name}-{seed}')
     except CheckpointError as e: raise SystemExit(str(e))
     (path/f'{name}.json').write_text(json.dumps(row, indent=1)+'\n')
-    print(f"{name}: {row['metric']} {row['ours']:.4g}, published {row['published']} ({row['source']}); {row['epochs']} of "
-          f"{row['full_epochs']} epochs, {row['minutes']:.1f} minutes")
+    print(f"{name}: {row['metric']} {row['ours']:.4g}, published {row['published']} ({row['source']}); "
+          f"{row['epochs']} of {row['full_epochs']} epochs, {row['minutes']:.1f} minutes")
 
 # %% ../nbs/results.ipynb #fa92f021
 def results_table(
@@ -178,5 +199,7 @@ def results_table(
 
 def _row(r):
     "What the table has of a result"
-    return dict(name=r['name'], metric=r['metric'], ours=r['ours'], se=r['se'], published=r['published'], gap=r['ours']-r['published'],
-                epochs=f"{r['epochs']} of {r['full_epochs']}", images=r['images'], source=r['source'], differs=r['differs'])
+    return dict(name=r['name'], metric=r['metric'], ours=r['ours'], se=r['se'],
+                published=r['published'], gap=r['ours']-r['published'],
+                epochs=f"{r['epochs']} of {r['full_epochs']}", images=r['images'],
+                source=r['source'], differs=r['differs'])

@@ -31,7 +31,7 @@ from .numbers import random_choice
 class SplitCodes:
     "What a model makes of images, in order: `N` of them"
     images:Tensor # N x C x H x W, as the network saw them
-    levels:list # Of (mean, std, kl): posterior means, deviations and costs in nats, N x latents each, lowest level first
+    levels:list # Of (mean, std, kl): posterior means, deviations, costs in nats, N x latents each, lowest level first
     labels:Tensor=None # N, where there are any
     vocab:list=None # Names of the labels
     contrast:Tensor=None # N: factors of `random_contrast`
@@ -56,10 +56,11 @@ def analysed_dls(
     "The loaders of an analysis: the learner's own, those given, or those of given images like the learner's"
     if dls is None: return learn.dls
     if not isinstance(dls, DataLoaders): dls = image_dls(dls, like=learn.dls)
-    if shape_of(dls)!=learn.model.image_shape: raise ValueError(f'The images are {shape_of(dls)} and the model is for {learn.model.image_shape}')
+    if shape_of(dls)!=learn.model.image_shape:
+        raise ValueError(f'The images are {shape_of(dls)} and the model is for {learn.model.image_shape}')
     if dls is not learn.dls and not same_transforms(dls, learn.dls):
-        warnings.warn("These loaders change their images otherwise than the learner's do, so that the model sees what it was not trained "
-                      'on: pass the images, or image_dls(images, like=learn.dls)', stacklevel=3)
+        warnings.warn("These loaders change their images otherwise than the learner's do, so that the model sees "
+                      'what it was not trained on: pass the images, or image_dls(images, like=learn.dls)', stacklevel=3)
     return dls
 
 # %% ../../nbs/analyse/03_codes.ipynb #44710b9b
@@ -75,7 +76,8 @@ def _seen(dls, r):
 def no_contrast(dls):
     "Why the network sees the same, whatever the contrast of an image was; '' where it does not"
     if not torch.allclose(_seen(dls, .3), _seen(dls, .6), atol=1e-3): return ''
-    return "the loaders remove contrast, by a threshold or by normalising it: make them with grey images, or with binarize='sample'"
+    return ('the loaders remove contrast, by a threshold or by normalising it: '
+            "make them with grey images, or with binarize='sample'")
 
 # %% ../../nbs/analyse/03_codes.ipynb #ce892624
 def split_labels(
@@ -92,25 +94,30 @@ def split_codes(
     learn:Learner, # From `vae_learner`, with a `VAE`
     split:str='test', # 'train', 'valid' or 'test'
     n:int=5000, # Images at most, chosen at random; None takes all
-    dls:DataLoaders|Images|Tensor=None, # Other images than the learner's own: an array N x C x H x W, `Images`, or loaders of them
+    dls:DataLoaders|Images|Tensor=None, # Other images than the learner's: an array N x C x H x W, `Images`, or loaders
     random_contrast:bool=False, # Change the contrast of each image at random?
     seed:int=0, # Of the choice of images and of their contrasts
 ) -> SplitCodes:
     "Images of a split and their posteriors, level by level"
     model = learn.model
-    if not isinstance(model, VAE): raise TypeError(f'{type(model).__name__} has no latents with a prior: this needs a VAE')
+    if not isinstance(model, VAE):
+        raise TypeError(f'{type(model).__name__} has no latents with a prior: this needs a VAE')
     if n is not None and n<2: raise ValueError(f'n is a number of images from 2, or None for all, not {n}')
     dls = analysed_dls(learn, dls)
     if random_contrast and (why := no_contrast(dls)): raise ValueError(f'random_contrast changes nothing: {why}')
     dl = split_dl(dls, split)
     idxs,contrast = random_choice(dl, n, seed),RandomContrast()
     tfms = [t for t in dl.after_batch.fs if not isinstance(t, RandomContrast)]
-    if random_contrast: contrast.split_idx = None; tfms.append(contrast)                         # of all images, not only in training
+    if random_contrast:
+        contrast.split_idx = None                                                # of all images, not only in training
+        tfms.append(contrast)
     parts,factors = [],[]
     with fork_rng(model), torch.no_grad():
         torch.manual_seed(seed)
         for x in image_batches(dl.new(get_idxs=idxs.tolist, after_batch=tfms)):
-            with fork_rng(model): parts.append((x, [(l.z.flatten(1), l.q.stddev.flatten(1), l.unit_kl()) for l in model.encode(x)]))     # whatever a KL draws
+            with fork_rng(model):                                                # whatever a KL draws
+                posteriors = [(l.z.flatten(1), l.q.stddev.flatten(1), l.unit_kl()) for l in model.encode(x)]
+            parts.append((x, posteriors))
             if random_contrast: factors.append(contrast.r.flatten())
     images,levels = zip(*parts)
     levels = [tuple(torch.cat(o).cpu() for o in zip(*level)) for level in zip(*levels)]
@@ -122,12 +129,13 @@ def split_codes(
 def latent_stats(
     learn:Learner, # From `vae_learner`
     split:str='test', # 'train', 'valid' or 'test'
-    n:int=5000, # Images at most
+    n:int=5000, # Images at most; attrs['images'] is their number
     dls:DataLoaders|Images|Tensor=None, # Other images than the learner's own, as for `split_codes`
-) -> ResultTable: # A row a latent, by (level, latent): mean and std of the posterior mean over images, posterior_std, kl in nats; the number of images in attrs['images']
+) -> ResultTable: # A row a latent (level, latent): mean, std (of posterior means over images), posterior_std, kl (nats)
     "Mean and deviation of every latent over images, its posterior's own deviation, and what it costs"
     codes = split_codes(learn, split, n, dls)
     mean,std,kl = (torch.cat(o, 1) for o in zip(*codes.levels))
-    res = ResultTable(dict(mean=mean.mean(0), std=mean.std(0), posterior_std=std.mean(0), kl=kl.mean(0)), index=codes.names)
+    cols = dict(mean=mean.mean(0), std=mean.std(0), posterior_std=std.mean(0), kl=kl.mean(0))
+    res = ResultTable(cols, index=codes.names)
     res.attrs.update(images=len(codes.images), decimals=dict(kl=2))                # some latents cost little
     return res

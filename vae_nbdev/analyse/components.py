@@ -31,7 +31,7 @@ def principal_components(
     return dls.principal
 
 # %% ../../nbs/analyse/01_components.ipynb #a838e394
-_most_pixels = 4096                                                                # whose covariance is decomposed in less than a minute
+_most_pixels = 4096                                            # whose covariance is decomposed in less than a minute
 
 def _exact(dls):
     mean,cov = pixel_moments(image_batches(split_dl(dls, 'train')))
@@ -64,5 +64,6 @@ def pca_error(
 ) -> float: # Mean squared error per pixel
     "Error of reconstructing images from their first principal components"
     with fork_rng(dls.train.device or 'cpu'):
-        torch.manual_seed(0)                                                       # of images that are drawn anew, the same each time
-        return torch.cat([pca_errors(dls, n_components, x) for x in image_batches(split_dl(dls, split))]).double().mean().item()
+        torch.manual_seed(0)                                       # of images that are drawn anew, the same each time
+        errors = [pca_errors(dls, n_components, x) for x in image_batches(split_dl(dls, split))]
+        return torch.cat(errors).double().mean().item()

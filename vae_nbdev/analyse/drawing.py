@@ -89,7 +89,8 @@ def draw_sheet(
 ):
     "Draw images side by side"
     ax.imshow(make_grid(as_colour(x), ncols, padding=1, pad_value=1.).permute(1,2,0), interpolation='nearest')
-    ax.set(xticks=[], yticks=[], title=title); ax.spines[:].set_visible(False)
+    ax.set(xticks=[], yticks=[], title=title)
+    ax.spines[:].set_visible(False)
 
 def draw_sheets(
     image_shape:tuple, # C x H x W
@@ -101,7 +102,8 @@ def draw_sheets(
     "A figure for sheets of images, one below the other, and for other plots beside them"
     w,h = sheet_size(image_shape, *grid)
     widths = max(w+margin, 3.5),*beside
-    return new_figure(n, len(widths), figsize=(sum(widths)+len(beside), n*(h+.45)+.5*len(beside)), width_ratios=widths, squeeze=False)
+    size = sum(widths)+len(beside),n*(h+.45)+.5*len(beside)
+    return new_figure(n, len(widths), figsize=size, width_ratios=widths, squeeze=False)
 
 # %% ../../nbs/analyse/04_drawing.ipynb #ca912e60
 def class_colors(n):
@@ -113,7 +115,8 @@ def class_colors(n):
 def vae_of(o):
     "The VAE of a learner, or the model itself"
     m = getattr(o, 'model', o)
-    if not isinstance(m, VAE): raise TypeError(f'{type(m).__name__} has no prior to draw from or to walk through: this picture needs a VAE')
+    if not isinstance(m, VAE):
+        raise TypeError(f'{type(m).__name__} has no prior to draw from or to walk through: this picture needs a VAE')
     return m
 
 @inference
@@ -132,7 +135,7 @@ def viewed_images(
 ) -> Tensor: # B x C x H x W in [0, 1], on the CPU
     "Images as the network sees or makes them, to look at"
     if isinstance(dls.train, ImageDL): return dls.train.decode_images(x)
-    x = dls.train.decode((x.detach(), x.detach()))[0].as_subclass(Tensor)          # fastai's own give grey levels to 255
+    x = dls.train.decode((x.detach(), x.detach()))[0].as_subclass(Tensor)      # fastai's own give grey levels to 255
     return (x if x.is_floating_point() else x/255).clamp(0, 1)
 
 # %% ../../nbs/analyse/04_drawing.ipynb #8349f0f6
@@ -141,5 +144,6 @@ def checked_level(
     level:int, # 0 is the lowest
 ) -> int:
     "Number of latents of `level`, if there is one"
-    if not 0<=level<len(model.latent_dims): raise ValueError(f'level is one of {len(model.latent_dims)}, counted from 0, not {level}')
+    if not 0<=level<len(model.latent_dims):
+        raise ValueError(f'level is one of {len(model.latent_dims)}, counted from 0, not {level}')
     return model.latent_dims[level]

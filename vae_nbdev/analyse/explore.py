@@ -103,17 +103,22 @@ def _button(text, f, tip=''):
 class _Sliders(_Tab):
     "The latents of a level"
     def __init__(self, explorer, level, shown=8):
-        self.level,(model,ranges) = level,(explorer.model,explorer.ranges[level])
-        self.worth = explorer.worth[level]
+        model,ranges = explorer.model,explorer.ranges[level]
+        self.level,self.worth = level,explorer.worth[level]
         self.order = self.worth.argsort(descending=True).tolist()
         self.sliders = [self._slider(i, *ends) for i,ends in enumerate(ranges.tolist())]
         rows = [self.sliders[i] for i in self.order]
-        more = [widgets.Accordion([widgets.VBox(rows[shown:])], titles=(f'{len(rows)-shown} more',),
-                                  selected_index=None)] if len(rows)>shown else []
-        self.middle = _button('To the middle', lambda: explorer.move(level, explorer.start[level]), 'The median of the prior')
+        more,self.resample = [],[]
+        if len(rows)>shown:
+            rest = widgets.VBox(rows[shown:])
+            more = [widgets.Accordion([rest], titles=(f'{len(rows)-shown} more',), selected_index=None)]
+        self.middle = _button('To the middle', lambda: explorer.move(level, explorer.start[level]),
+                              'The median of the prior')
         self.draw = _button('Draw', lambda: explorer.move(level, _prior_draws(model, 1)[level]), 'From the prior')
-        self.resample = [_button(f'Hold z{level+1}, draw below', lambda: explorer.move(level, explorer.z[level], 1.),
-                                 'Lower levels from their priors, given this one')] if level else []
+        if level:
+            def below(): explorer.move(level, explorer.z[level], 1.)
+            self.resample = [_button(f'Hold z{level+1}, draw below', below,
+                                     'Lower levels from their priors, given this one')]
         super().__init__(explorer, widgets.HBox([self.middle, self.draw, *self.resample]), *rows[:shown], *more)
         self.picture = explorer.picture
         self.children = self.picture,*self.children[1:]
@@ -139,7 +144,8 @@ class _Samples(_Tab):
         self.side = side
         self.temperature = widgets.FloatSlider(1., min=0., max=2., step=.05, description='temperature')
         self.seed = widgets.IntText(0, description='seed')
-        super().__init__(explorer, self.temperature, self.seed, _button('Others', lambda: self.seed.set_trait('value', self.seed.value+1)))
+        others = _button('Others', lambda: self.seed.set_trait('value', self.seed.value+1))
+        super().__init__(explorer, self.temperature, self.seed, others)
         for o in (self.temperature, self.seed): o.observe(self.show, 'value')
         self.show()
 
@@ -206,13 +212,16 @@ class _Images(_Tab):
 
     def _bars(self):
         "The chart of the posterior, as PNG"
-        fig,png = Figure((6, 1.9*len(self.posterior)), dpi=80, layout='constrained'),BytesIO()
-        for l,(ax,(mean,std,kl)) in enumerate(zip(fig.subplots(len(self.posterior), squeeze=False)[:,0], self.posterior)):
+        fig = Figure((6, 1.9*len(self.posterior)), dpi=80, layout='constrained')
+        axs = fig.subplots(len(self.posterior), squeeze=False)[:,0]
+        for l,(ax,(mean,std,kl)) in enumerate(zip(axs, self.posterior)):
             top = kl[0].topk(min(self.n_bars, kl.shape[1])).indices.sort().values.cpu()
             m,s = (o[0].cpu()[top] for o in (mean, std))
-            ax.bar(range(len(top)), m, yerr=s, capsize=2, color='C0'); ax.axhline(0, c='.6', lw=.8)
-            ax.set(xticks=range(len(top)), xticklabels=top.tolist(), xlabel=f'latent of z{l+1}', ylabel='mean, deviation',
-                   title=f'q(z{l+1}|x) costs {kl.sum():.1f} nats')
+            ax.bar(range(len(top)), m, yerr=s, capsize=2, color='C0')
+            ax.axhline(0, c='.6', lw=.8)
+            ax.set(xticks=range(len(top)), xticklabels=top.tolist(), xlabel=f'latent of z{l+1}',
+                   ylabel='mean, deviation', title=f'q(z{l+1}|x) costs {kl.sum():.1f} nats')
+        png = BytesIO()
         fig.savefig(png, format='png')
         return png.getvalue()
 
@@ -232,14 +241,18 @@ class Explorer(widgets.VBox):
         view=None, # Function from images as the model sees them to images to look at, in [0, 1] on the CPU
         runs:dict=None, # Folders of saved models to choose among, by name
     ):
-        self.images,self.labels,self.vocab,self.view = images,labels,vocab,view or (lambda x: x.detach().clamp(0, 1).cpu())
-        self.runs = widgets.Dropdown(options=runs or {}, description='run', layout=widgets.Layout(display=None if runs else 'none'))
+        self.images,self.labels,self.vocab = images,labels,vocab
+        self.view = view or (lambda x: x.detach().clamp(0, 1).cpu())
+        layout = widgets.Layout(display=None if runs else 'none')
+        self.runs = widgets.Dropdown(options=runs or {}, description='run', layout=layout)
         self.tabs,self.status,self.busy = widgets.Tab(),widgets.Label(),False
         self.path = widgets.Text('explorer', description='folder')
-        self.save_picture,self.save_latents = _button('Save picture', self._save_picture),_button('Save latents', self._save_latents)
+        self.save_picture = _button('Save picture', self._save_picture)
+        self.save_latents = _button('Save latents', self._save_latents)
         self.use(model)
         self.runs.observe(self._choose, 'value')
-        super().__init__([self.runs, self.tabs, widgets.HBox([self.path, self.save_picture, self.save_latents]), self.status])
+        saving = widgets.HBox([self.path, self.save_picture, self.save_latents])
+        super().__init__([self.runs, self.tabs, saving, self.status])
 
     def _repr_mimebundle_(self, **kwargs):
         "The widget, and samples for pages where nothing runs"
@@ -260,11 +273,13 @@ def use(self:Explorer,
     with fork_rng(model):
         torch.manual_seed(0)
         draws = _prior_draws(model)
-    self.ranges,levels = [_ranges(o) for o in draws],range(len(model.latent_dims))
+    self.ranges = [_ranges(o) for o in draws]
+    levels = range(len(model.latent_dims))
     self.start = model.latents_below(draws[-1].median(0, keepdim=True).values, levels[-1], 0.)
-    self.worth = ([kl.mean(0) for *_,kl in _codes(model, self.images)] if images is not None else
-                  [_influence(model, self.start, l, self.ranges[l]) for l in levels])
-    self.levels,self.samples = [_Sliders(self, l) for l in levels],_Samples(self)
+    if images is None: self.worth = [_influence(model, self.start, l, self.ranges[l]) for l in levels]
+    else: self.worth = [kl.mean(0) for *_,kl in _codes(model, self.images)]
+    self.levels = [_Sliders(self, l) for l in levels]
+    self.samples = _Samples(self)
     self.walk,self.encode = (_Walk(self),_Images(self)) if images is not None else (None, None)
     self.set_latents(self.start)
     self.tabs.children = *self.levels,self.samples,*((self.walk, self.encode) if images is not None else ())
@@ -279,7 +294,8 @@ def set_latents(self:Explorer,
 ):
     "Sliders and picture for latents of all levels"
     device = next(self.model.parameters()).device
-    self.z,self.busy = [o.to(device) for o in z],True
+    self.z = [o.to(device) for o in z]
+    self.busy = True
     try:
         for tab,o in zip(self.levels, self.z): tab.show(o)
     finally: self.busy = False
@@ -301,7 +317,8 @@ def _choose(self:Explorer, change):
     "Load the run that was chosen; where that fails, say why and keep the one before"
     try:
         self.use(load_vae(change['new']))
-        self.status.value = f'{Path(change["new"]).name}: {type(self.model).__name__}, latents {", ".join(map(str, self.model.latent_dims))}'
+        dims = ', '.join(map(str, self.model.latent_dims))
+        self.status.value = f'{Path(change["new"]).name}: {type(self.model).__name__}, latents {dims}'
     except (ValueError, OSError, TypeError) as e: self.status.value = f'Not loaded: {e}'
 
 @patch
@@ -328,7 +345,8 @@ def _save_latents(self:Explorer):
 def _runs(path):
     "Folders of saved models in a folder, by name"
     path = Path(path).expanduser()
-    res = {f.parent.name: f.parent for f in sorted(path.glob('*/vae.json'))} or ({path.name: path} if (path/'vae.json').exists() else {})
+    res = {f.parent.name: f.parent for f in sorted(path.glob('*/vae.json'))}
+    if not res and (path/'vae.json').exists(): res = {path.name: path}
     if not res: raise FileNotFoundError(f'{path} holds no saved model: write one with `save_vae(learn, "{path}/name")`')
     return res
 
@@ -336,18 +354,22 @@ def _first(runs):
     "The first model that can be loaded, and the runs with it in front"
     for name,f in runs.items():
         try: return load_vae(f),{name: f} | runs
-        except (ValueError, OSError, TypeError) as e: failed = e; warnings.warn(f'{name} is not loaded: {e}')
+        except (ValueError, OSError, TypeError) as e:
+            failed = e
+            warnings.warn(f'{name} is not loaded: {e}')
     raise failed
 
 def explore(
     what:Learner|VAE|str|Path, # A learner, a model, or a folder with saved models in it
-    data:DataLoaders|Images|Tensor=None, # Other images than the learner's own, as for `split_codes`; for a model or a folder loaders, or a tensor as the model sees images
+    data:DataLoaders|Images|Tensor=None, # As in `split_codes`; for a model or folder loaders, or a tensor as it sees it
     n:int=1000, # Test images at most
 ) -> Explorer: # A widget, to be the last line of a cell
     "Sliders, samples, walks and posteriors of a model"
     if not (isinstance(n, int) and n>=1): raise ValueError(f'n is a number of images from 1, not {n!r}')
     model,runs = _first(_runs(what)) if isinstance(what, (str,Path)) else (vae_of(what), None)
-    if isinstance(what, Learner): data = analysed_dls(what, data if data is None or isinstance(data, (DataLoaders,Images)) else data[:n])
+    if isinstance(what, Learner):
+        if not (data is None or isinstance(data, (DataLoaders,Images))): data = data[:n]
+        data = analysed_dls(what, data)
     if data is None: return Explorer(model, runs=runs)
     if isinstance(data, Tensor):
         if data.ndim!=4 or not len(data): raise ValueError(f'data is images N x C x H x W, not {times(data.shape)}')
@@ -357,5 +379,6 @@ def explore(
     dl = split_dl(data, 'test')
     with fork_rng(model):
         torch.manual_seed(0)
-        x = torch.cat([*image_batches(dl.new(get_idxs=lambda: list(range(min(n, dl.n)))))])
+        first = dl.new(get_idxs=lambda: list(range(min(n, dl.n))))
+        x = torch.cat([*image_batches(first)])
     return Explorer(model, x, *split_labels(data, 'test'), partial(viewed_images, data), runs)

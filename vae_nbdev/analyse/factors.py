@@ -24,25 +24,29 @@ def _binned(v, bins):
     "Classes 0, 1, ... of values, cut into `bins` of equal counts where there are more of them"
     values = np.unique(v)
     edges = values[1:] if len(values)<=bins else np.quantile(v, np.linspace(0, 1, bins+1)[1:-1])
-    return np.unique(np.searchsorted(edges, v, side='right'), return_inverse=True)[1]       # ties leave some empty: those are no classes
+    cut = np.searchsorted(edges, v, side='right')
+    return np.unique(cut, return_inverse=True)[1]                         # ties leave some empty: those are no classes
 
 def _factor(name, v, n, bins):
     "Where a factor is defined, its values there, and their classes"
     v = v.cpu().numpy() if isinstance(v, Tensor) else np.asarray(v)
-    if v.dtype.kind not in 'biuf': raise ValueError(f'The factor {name!r} holds {v.dtype}: give numbers, for names their index')
+    if v.dtype.kind not in 'biuf':
+        raise ValueError(f'The factor {name!r} holds {v.dtype}: give numbers, for names their index')
     if v.shape!=(n,): raise ValueError(f'The factor {name!r} has shape {v.shape}, but there are {n} codes')
     there = ~np.isnan(v) if v.dtype.kind=='f' else np.ones(n, bool)
     if not there.any():
         raise ValueError(f'The factor {name!r} is NaN for all {n} images: leave it out, or take images that have it')
     v = v[there]
     if np.isinf(v).any():
-        raise ValueError(f'The factor {name!r} is infinite for {np.isinf(v).sum()} images: give NaN where it has no value')
+        raise ValueError(f'The factor {name!r} is infinite for {np.isinf(v).sum()} images: '
+                         'give NaN where it has no value')
     classes = _binned(v, bins if v.dtype.kind=='f' else n)
     if len(np.unique(classes))<2:
         raise ValueError(f'The factor {name!r} has only one value, {v[0]:g}, in {len(v)} images: leave it out, or take '
                          'images in which it varies')
-    if np.bincount(classes).min()<4:
-        raise ValueError(f'The factor {name!r} has a value with {np.bincount(classes).min()} images: 4 or more are needed to hold some out')
+    fewest = np.bincount(classes).min()
+    if fewest<4:
+        raise ValueError(f'The factor {name!r} has a value with {fewest} images: 4 or more are needed to hold some out')
     return there,v,classes
 
 # %% ../../nbs/analyse/09_factors.ipynb #7f7dcb7d
@@ -59,23 +63,29 @@ def _gap(scores):
 def _predictability(z, v, classes, continuous, held):
     "How well each latent alone predicts a factor: d"
     scale = z.std(0).clip(1e-9)
-    if continuous: return (((z-z.mean(0))/scale * ((v-v.mean())/v.std())[:,None]).mean(0))**2
+    if continuous:
+        correlation = ((z-z.mean(0))/scale * ((v-v.mean())/v.std())[:,None]).mean(0)
+        return correlation**2
     def score(x):
-        return balanced_accuracy_score(classes[held], LogisticRegression(class_weight='balanced', max_iter=200).fit(x[~held], classes[~held]).predict(x[held]))
+        reader = LogisticRegression(class_weight='balanced', max_iter=200).fit(x[~held], classes[~held])
+        return balanced_accuracy_score(classes[held], reader.predict(x[held]))
     return np.array([score(x[:,None]) for x in (z/scale).T])
 
 # %% ../../nbs/analyse/09_factors.ipynb #ac1de9de
 def _forest(z, classes, held, seed):
     "Importance of each latent for a factor, d, and the held-out accuracy, 0 is chance and 1 is all"
-    forest,chance = RandomForestClassifier(50, max_features=None, min_samples_leaf=5, random_state=seed).fit(z[~held],
-        classes[~held]),1/len(np.unique(classes))
-    return forest.feature_importances_,(balanced_accuracy_score(classes[held], forest.predict(z[held]))-chance)/(1-chance)
+    forest = RandomForestClassifier(50, max_features=None, min_samples_leaf=5, random_state=seed)
+    forest.fit(z[~held], classes[~held])
+    right = balanced_accuracy_score(classes[held], forest.predict(z[held]))
+    chance = 1/len(np.unique(classes))
+    return forest.feature_importances_,(right-chance)/(1-chance)
 
 def _certainty(p):
     "1 - entropy of each row of p, which need not sum to one, in units of log of its length"
     total = p.sum(1)
     p = p/total[:,None].clip(1e-12)
-    return np.where(total>0, 1+(p*np.log(p.clip(1e-12))).sum(1)/max(np.log(p.shape[1]), 1e-12), 0.)    # where nothing is used, nothing is told apart
+    certain = 1+(p*np.log(p.clip(1e-12))).sum(1)/max(np.log(p.shape[1]), 1e-12)
+    return np.where(total>0, certain, 0.)                            # where nothing is used, nothing is told apart
 
 # %% ../../nbs/analyse/09_factors.ipynb #09fa18a4
 def disentangle(
@@ -83,12 +93,14 @@ def disentangle(
     factors:dict, # Name to N values; NaN where an image has no such factor
     bins:int=10, # Classes of a continuous factor
     seed:int=0, # Of splits and forests
-) -> ResultTable: # A row a factor, and 'mean'; columns mig, sap, disentanglement (in 'mean' alone), completeness, informativeness, latent (the most informative), images
-    "MIG, SAP and DCI of codes for known factors"
-    z,rows,importance = torch.as_tensor(codes).double().cpu().numpy(),{},[]
+) -> ResultTable: # mig, sap, disentanglement, completeness, informativeness, latent (the most informative), images
+    "MIG, SAP and DCI of codes for known factors, a row each, and their 'mean', which alone has a disentanglement"
+    z = torch.as_tensor(codes).double().cpu().numpy()
     if z.ndim!=2 or not factors: raise ValueError('disentangle wants codes N x latents and at least one factor')
     if 'mean' in factors: raise ValueError("A factor cannot be called 'mean': that is the row of the means")
-    if not (isinstance(bins, int) and bins>=2): raise ValueError(f'bins are classes of a continuous factor, 2 or more, not {bins}')
+    if not (isinstance(bins, int) and bins>=2):
+        raise ValueError(f'bins are classes of a continuous factor, 2 or more, not {bins}')
+    rows,importance = {},[]
     for name,v in factors.items():
         there,v,classes = _factor(name, v, len(z), bins)
         x,held = z[there],np.zeros(len(v), bool)
@@ -96,11 +108,12 @@ def disentangle(
         info = _information(x, classes, bins)
         weights,right = _forest(x, classes, held, seed)
         importance.append(weights)
-        rows[name] = dict(mig=_gap(info),
-                          sap=_gap(_predictability(x, v, classes, v.dtype.kind=='f' and len(np.unique(v))>bins, held)),
-                          completeness=_certainty(weights[None])[0], informativeness=right, latent=int(info.argmax()),
-                          images=len(x))
-    r,table = np.stack(importance, 1),ResultTable(rows.values(), index=pd.Index(rows, name='factor'))                     # r: latents x factors
+        continuous = v.dtype.kind=='f' and len(np.unique(v))>bins
+        rows[name] = dict(mig=_gap(info), sap=_gap(_predictability(x, v, classes, continuous, held)),
+                          completeness=_certainty(weights[None])[0], informativeness=right,
+                          latent=int(info.argmax()), images=len(x))
+    r = np.stack(importance, 1)                                            # latents x factors
+    table = ResultTable(rows.values(), index=pd.Index(rows, name='factor'))
     table['disentanglement'] = np.nan
     table.loc['mean'] = table[['mig', 'sap', 'completeness', 'informativeness']].mean()
     table.loc['mean', 'disentanglement'] = (_certainty(r)*r.sum(1)).sum()/max(r.sum(), 1e-12)
@@ -119,8 +132,12 @@ def disentanglement(
 ) -> ResultTable: # As that of `disentangle`
     "MIG, SAP and DCI of a model's posterior means"
     if level is not None: checked_level(learn.model, level)
-    codes,total = split_codes(learn, split, n, seed=seed),split_dl(learn.dls, split).n
+    codes = split_codes(learn, split, n, seed=seed)
+    total = split_dl(learn.dls, split).n
+    chosen = {}
     for name,v in factors.items():
-        if len(v)!=total: raise ValueError(f'The factor {name!r} has {len(v)} values, but the {split} split has {total} images')
-    factors = {name: (v.cpu().numpy() if isinstance(v, Tensor) else np.asarray(v))[codes.idxs.numpy()] for name,v in factors.items()}
-    return disentangle(codes.means if level is None else codes.levels[level][0], factors, seed=seed, **kwargs)
+        if len(v)!=total:
+            raise ValueError(f'The factor {name!r} has {len(v)} values, but the {split} split has {total} images')
+        v = v.cpu().numpy() if isinstance(v, Tensor) else np.asarray(v)
+        chosen[name] = v[codes.idxs.numpy()]
+    return disentangle(codes.means if level is None else codes.levels[level][0], chosen, seed=seed, **kwargs)

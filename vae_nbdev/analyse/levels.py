@@ -39,14 +39,14 @@ from .drawing import checked_level, class_colors, finished, new_figure
 def latent_correlations(
     learn:Learner, # From `vae_learner`, with a `VAE`
     split:str='test', # 'train', 'valid' or 'test'
-    n:int=5000, # Images at most
+    n:int=5000, # Images at most; attrs['images'] is their number
     dls:DataLoaders|Images|Tensor=None, # Other images than the learner's own, as for `split_codes`
     seed:int=0, # Of the choice of images and of their contrasts
-) -> ResultTable: # A row a latent, by (level, latent); a column a label (NaN where no image has it), and 'random contrast'; the number of images in attrs['images']
+) -> ResultTable: # A row a latent (level, latent); a column a label (NaN where no image has it), and 'random contrast'
     "Correlation of each latent with each label and with random contrast; 0 for a latent that never moves"
     dls = analysed_dls(learn, dls)
-    codes,cols = split_codes(learn, split, n, dls, seed=seed),{}
-    left_out = _left_out(dls, codes)
+    codes = split_codes(learn, split, n, dls, seed=seed)
+    cols,left_out = {},_left_out(dls, codes)
     if 'label' not in left_out:
         names = np.array(codes.vocab)[codes.labels]
         for o in dict.fromkeys(codes.vocab): cols[o] = _correlation(codes.means, names==o) if o in names else np.nan
@@ -91,19 +91,22 @@ def plot_latent_correlations(self:Learner,
 ) -> Figure:
     "Correlation of each latent with each label and with random contrast, a panel a level"
     c = latent_correlations(self, split, n, **kwargs)
-    groups,chance = [g.droplevel(0) for _,g in c.groupby(level='level', sort=False)],3/c.attrs['images']**.5
-    labels,columns = [k for k in c if k!='random contrast'],math.ceil(c.shape[1]/16)
+    groups = [g.droplevel(0) for _,g in c.groupby(level='level', sort=False)]
+    labels = [k for k in c if k!='random contrast']
+    chance,columns = 3/c.attrs['images']**.5,math.ceil(c.shape[1]/16)
     looks = dict(zip(labels, class_colors(len(labels))), **{'random contrast': dict(marker='x', color='k')})
     fig,axs = new_figure(1, len(groups), figsize=(2+columns+4*len(groups), 3.4), sharey=True, squeeze=False,
                         width_ratios=[len(g)+6 for g in groups])
     for i,(g,ax) in enumerate(zip(groups, axs[0])):
-        ax.axhspan(-chance, chance, color='.9'); ax.axhline(0, c='.7', lw=.8)
+        ax.axhspan(-chance, chance, color='.9')
+        ax.axhline(0, c='.7', lw=.8)
         for y in (-threshold, threshold): ax.axhline(y, c='k', lw=.8, ls='--')
         for k in g: ax.plot(g.index, g[k], ls='', ms=5, label=k, **looks[k])
         ax.set(xlabel=f'latent of z{i+1}', ylim=(-1,1),
                title=f'z{i+1}: {(g.abs()>threshold).any(axis=1).sum()} of {len(g)} beyond {threshold:g}')
         ax.xaxis.get_major_locator().set_params(integer=True)
-    axs[0,0].set(ylabel='correlation'); axs[0,-1].legend(loc='center left', bbox_to_anchor=(1,.5), fontsize=8, ncols=columns)
+    axs[0,0].set(ylabel='correlation')
+    axs[0,-1].legend(loc='center left', bbox_to_anchor=(1,.5), fontsize=8, ncols=columns)
     return finished(fig, save)
 
 # %% ../../nbs/analyse/06_levels.ipynb #fc47d25a
@@ -150,16 +153,20 @@ def top_down_draws(
 ) -> ResultTable: # A row a (draw, latent); columns (bottom-up | top-down | combined, mean | std)
     "Bottom-up, top-down and combined Gaussians of a level for one image, the levels above drawn `n` times"
     model = learn.model
-    if not isinstance(model, LadderVAE): raise TypeError(f'{type(model).__name__} has no levels: this needs a LadderVAE')
+    if not isinstance(model, LadderVAE):
+        raise TypeError(f'{type(model).__name__} has no levels: this needs a LadderVAE')
     if not 0<=level<len(model.latent_dims)-1:
         raise ValueError(f'level is one below the highest, 0 to {len(model.latent_dims)-2}, not {level}')
-    if tuple(x.shape)!=model.image_shape: raise ValueError(f'x is one image of shape {model.image_shape}, not {tuple(x.shape)}')
+    if tuple(x.shape)!=model.image_shape:
+        raise ValueError(f'x is one image of shape {model.image_shape}, not {tuple(x.shape)}')
     with fork_rng(model):
         torch.manual_seed(seed)
         guess,p,q = (o[level] for o in _draw_levels(model, x, n))
+    gaussians = {'bottom-up': guess, 'top-down': p, 'combined': q}
     cols = {(k, s): getattr(d, a).expand(n, -1).flatten().cpu()
-            for k,d in (('bottom-up', guess), ('top-down', p), ('combined', q)) for s,a in (('mean','mean'), ('std','stddev'))}
-    return ResultTable(cols, index=pd.MultiIndex.from_product([range(n), range(model.latent_dims[level])], names=['draw','latent']))
+            for k,d in gaussians.items() for s,a in (('mean', 'mean'), ('std', 'stddev'))}
+    index = pd.MultiIndex.from_product([range(n), range(model.latent_dims[level])], names=['draw','latent'])
+    return ResultTable(cols, index=index)
 
 @inference
 def _draw_levels(model, x, n):
@@ -183,13 +190,17 @@ def plot_top_down(self:Learner,
     fig,axs = new_figure(2, 4, figsize=(13, 5), width_ratios=(1,1,1,1.3))
     for row,s,cmap in zip(axs, ('mean', 'std'), ('RdBu_r', 'viridis')):
         v = d.xs(s, axis=1, level=1)
-        top = v.abs().max().max(); lim = (-top, top) if s=='mean' else (0, top)
+        top = v.abs().max().max()
+        lim = (-top, top) if s=='mean' else (0, top)
         for ax,k,c in zip(row, v, ('C0', 'C1', 'k')):
             im = ax.imshow(v[k].unstack(), aspect='auto', cmap=cmap, vmin=lim[0], vmax=lim[1], interpolation='nearest')
-            ax.set(title=f'{k} {s}', xlabel=f'latent of z{level+1}'); ax.xaxis.get_major_locator().set_params(integer=True)
+            ax.set(title=f'{k} {s}', xlabel=f'latent of z{level+1}')
+            ax.xaxis.get_major_locator().set_params(integer=True)
             row[3].hist(v[k], 40, range=lim, histtype='step', color=c, label=k)
-        row[0].set(ylabel='draw'); fig.colorbar(im, ax=row[2])
-        row[3].set(xlabel=s, ylabel='draws and latents', yscale='log', title=f'all {s}s'); row[3].legend(fontsize=8)
+        row[0].set(ylabel='draw')
+        fig.colorbar(im, ax=row[2])
+        row[3].set(xlabel=s, ylabel='draws and latents', yscale='log', title=f'all {s}s')
+        row[3].legend(fontsize=8)
     return finished(fig, save)
 
 # %% ../../nbs/analyse/06_levels.ipynb #1628a93e
@@ -204,9 +215,11 @@ def embed_latents(
 ) -> ResultTable: # A row an image and level, by (level, image): x, y, and label where there are labels
     "Posterior means of every level, on a plane"
     if method not in ('tsne', 'umap'): raise ValueError(f"method is 'tsne' or 'umap', not {method!r}")
-    codes,parts = split_codes(learn, split, n, dls, seed=seed),{}
-    labels = {} if codes.labels is None else dict(label=pd.Categorical([codes.vocab[c] for c in codes.labels],
-                                                                       list(dict.fromkeys(codes.vocab))))
+    codes = split_codes(learn, split, n, dls, seed=seed)
+    labels,parts = {},{}
+    if codes.labels is not None:
+        names = [codes.vocab[c] for c in codes.labels]
+        labels['label'] = pd.Categorical(names, list(dict.fromkeys(codes.vocab)))
     for l,(mean,*_) in enumerate(codes.levels):
         xy = _embedder(method, seed, **kwargs).fit_transform(StandardScaler().fit_transform(mean))
         parts[f'z{l+1}'] = pd.DataFrame(xy, columns=['x','y']).assign(**labels)
@@ -233,13 +246,16 @@ def plot_embedding(self:Learner,
     e = embed_latents(self, method, split, n, **kwargs)
     groups = list(e.groupby(level='level', sort=False))
     names = list(e.label.cat.categories) if 'label' in e else [None]
-    looks,columns = dict(zip(names, class_colors(len(names)))),math.ceil(len(names)/16)
+    looks = dict(zip(names, class_colors(len(names))))
+    columns = math.ceil(len(names)/16)
     fig,axs = new_figure(1, len(groups), figsize=(columns+4*len(groups), 4), squeeze=False)
     for (level,g),ax in zip(groups, axs[0]):
-        for label,o in g.groupby('label', observed=True) if 'label' in g else [(None, g)]:
+        classes = g.groupby('label', observed=True) if 'label' in g else [(None, g)]
+        for label,o in classes:
             ax.scatter(o.x, o.y, s=4, alpha=.6, label=label, **looks[label])
         ax.set(xticks=[], yticks=[], title=f'{level}, by {dict(tsne="t-SNE", umap="UMAP")[method]}')
-    if 'label' in e: axs[0,-1].legend(markerscale=3, loc='center left', bbox_to_anchor=(1,.5), fontsize=8, ncols=columns)
+    if 'label' in e:
+        axs[0,-1].legend(markerscale=3, loc='center left', bbox_to_anchor=(1,.5), fontsize=8, ncols=columns)
     return finished(fig, save)
 
 # %% ../../nbs/analyse/06_levels.ipynb #436ef433
@@ -258,9 +274,10 @@ def _bootstrap_se(score, y, pred):
 def _features(codes, learn):
     "What a reader may see of images, by name: N x features each"
     x = codes.images.flatten(1)
-    mean,u = (o.cpu() for o in principal_components(learn.dls, max(m.shape[1] for m,*_ in codes.levels)))
+    dims = [m.shape[1] for m,*_ in codes.levels]
+    mean,u = (o.cpu() for o in principal_components(learn.dls, max(dims)))
     res = {f'z{l+1}': m for l,(m,*_) in enumerate(codes.levels)} | {'pixels': x}
-    return res | {f'{d} components': (x-mean)@u[:,:d] for d in dict.fromkeys(m.shape[1] for m,*_ in codes.levels)}
+    return res | {f'{d} components': (x-mean)@u[:,:d] for d in dict.fromkeys(dims)}
 
 # %% ../../nbs/analyse/06_levels.ipynb #5ced8897
 def decodability(
@@ -268,10 +285,11 @@ def decodability(
     n:int=5000, # Images of each split at most
     seed:int=0, # Of the choice of images and of their contrasts
 ) -> ResultTable: # A row a (target, features): dims, score (share right for 'label', R^2 for 'contrast'), se, chance
-    "What linear readers, fitted on training images, read from test images: each level beside pixels, principal components and chance"
-    plain,res = _train_and_test(learn, n, seed),{}
+    "What linear readers of training images read from test images: levels beside pixels, principal components, chance"
+    plain = _train_and_test(learn, n, seed)
     left_out = _left_out(learn.dls, *plain, members=3)
     if 'label' not in left_out: _warn_of_new(*plain)
+    res = {}
     for target,(reader,dummy) in _readers().items():
         if target in left_out: continue
         train,test = plain if target=='label' else _train_and_test(learn, n, seed, random_contrast=True)
@@ -282,7 +300,8 @@ def decodability(
         for k in a:
             f,ft = ((o if target=='label' else torch.cat([o, o.square()], 1)).numpy() for o in (a[k], b[k]))
             pred = reader.fit(f, y).predict(ft)
-            res[target,k] = dict(dims=a[k].shape[1], score=score(yt, pred), se=_bootstrap_se(score, yt, pred), chance=chance)
+            res[target,k] = dict(dims=a[k].shape[1], score=score(yt, pred), se=_bootstrap_se(score, yt, pred),
+                                 chance=chance)
     return ResultTable(res).T.rename_axis(['target','features']).astype(dict(dims=int))
 
 def _train_and_test(learn, n, seed, **kwargs):
@@ -310,7 +329,9 @@ def plot_decodability(self:Learner,
     for (target,g),ax in zip(groups, axs[0]):
         k = g.index.get_level_values('features')
         ax.bar(k, g.score, yerr=2*g.se, capsize=3, color=['C0' if o.startswith('z') else '.7' for o in k])
-        ax.axhline(g.chance.iloc[0], c='k', ls='--', lw=1, label='chance'); ax.legend(loc='upper right', fontsize=8)
+        ax.axhline(g.chance.iloc[0], c='k', ls='--', lw=1, label='chance')
+        ax.legend(loc='upper right', fontsize=8)
         ax.set(ylabel='share right' if target=='label' else '$R^2$', ylim=(min(0, g.score.min()), 1.05),
-               title=f'{target}, from test images'); ax.tick_params('x', rotation=20)
+               title=f'{target}, from test images')
+        ax.tick_params('x', rotation=20)
     return finished(fig, save)

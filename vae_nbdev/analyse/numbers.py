@@ -8,6 +8,7 @@ __all__ = ['evaluate']
 # %% ../../nbs/analyse/02_numbers.ipynb #421095ad
 import math, time, torch
 from contextlib import contextmanager
+from dataclasses import dataclass
 from fastai.callback.progress import ProgressCallback
 from fastai.learner import Learner
 from fastprogress.fastprogress import progress_bar
@@ -58,7 +59,8 @@ def log_likelihood(
     if not isinstance(model, VAE): raise TypeError(f'{type(model).__name__} has no density of images: this needs a VAE')
     if not (isinstance(k, int) and k>=1): raise ValueError(f'k is a number of draws from 1, not {k!r}')
     if not memory>0: raise ValueError(f'memory is in MB, above 0, not {memory}')
-    rows,res = max(1, int(memory*2**20/_draw_bytes(model, x))),[]
+    rows = max(1, int(memory*2**20/_draw_bytes(model, x)))
+    res = []
     parts = [len(o) for o in torch.arange(k).split(rows)]
     for some in x.split(max(1, rows//k)):
         log_w = torch.cat([model.log_weights(some, n).cpu() for n in parts], 1).double()
@@ -79,17 +81,22 @@ class _Moments:
     "Mean and deviation of columns that come batch by batch, of which none is kept"
     def __init__(self): self.n,self.total,self.squares = 0,0.,0.
     def add(self, x):
-        x = x.cpu().double(); self.n,self.total,self.squares = self.n+len(x),self.total+x.sum(0),self.squares+x.square().sum(0)
+        x = x.cpu().double()
+        self.n += len(x)
+        self.total,self.squares = self.total+x.sum(0),self.squares+x.square().sum(0)
     @property
     def mean(self): return self.total/self.n
     @property
-    def var(self): return (self.squares/self.n-self.mean.square()).clamp(min=0)*(self.n/(self.n-1) if self.n>1 else math.nan)
+    def var(self):
+        unbiased = self.n/(self.n-1) if self.n>1 else math.nan
+        return (self.squares/self.n-self.mean.square()).clamp(min=0)*unbiased
 
 @contextmanager
 def _encoded_once(model, x):
     "A context in which images `x` go through the encoder once, however often the model asks for it"
     name = 'features' if hasattr(model, 'features') else 'encode'
-    own,encode,kept = vars(model).get(name),getattr(model, name),[]
+    own,encode = vars(model).get(name),getattr(model, name)
+    kept = []
     def once(o):
         if o is not x: return encode(o)
         if not kept: kept.append(encode(x))
@@ -105,62 +112,84 @@ def _per_image(model, dls, x, k, memory, pca):
     t = ELBO()(model(x), x, model.likelihood)
     terms = dict(recon=t.recon, kl=sum(t.kl.values()), elbo=t.elbo, mse=(model.reconstruct(x)-x).square().mean((1,2,3)))
     if pca: terms['pca_mse'] = pca_errors(dls, model.latent_dim, x)
-    return terms | t.kl | (dict(zip(('log_px', 'ess'), log_likelihood(model, x, k, memory))) if k else {})
+    terms |= t.kl
+    if k: terms['log_px'],terms['ess'] = log_likelihood(model, x, k, memory)
+    return terms
 
 # %% ../../nbs/analyse/02_numbers.ipynb #505c0ece
+@dataclass
+class _SplitValues:
+    "What all images of a split come to"
+    mean:dict # Of each value of `_per_image`
+    se:dict # Standard errors of the means
+    images:int # How many there are
+    spread:Tensor|None # Variance of the posterior means, where there is one level
+    fits:bool # Do all images fit the likelihood?
+
 def _all_images(learn, split, k, n, memory, seed, pca):
-    "Means and standard errors of `_per_image` over a split, images, the variance of the posterior means where there is one level, and do all images fit the likelihood?"
-    model,dl,pick,terms,codes,fits = learn.model,split_dl(learn.dls, split),torch.Generator().manual_seed(seed),_Moments(),_Moments(),True
+    "`_per_image`, gathered over a split: `_SplitValues`"
+    model,dl = learn.model,split_dl(learn.dls, split)
+    pick = torch.Generator().manual_seed(seed)
+    terms,codes,fits = _Moments(),_Moments(),True
     if n is not None: dl = dl.new(get_idxs=random_choice(dl, n, seed).tolist)
     watched = k and any(isinstance(cb, ProgressCallback) for cb in learn.cbs)
     with fork_rng(model), torch.no_grad():
         torch.manual_seed(seed)
-        for x in progress_bar(image_batches(dl), total=math.ceil(min(dl.n, n or dl.n)/dl.bs), leave=False) if watched else image_batches(dl):
-            with fork_rng(model), _encoded_once(model, x):                            # so that images are the same, however often is drawn
+        batches = image_batches(dl)
+        if watched: batches = progress_bar(batches, total=math.ceil(min(dl.n, n or dl.n)/dl.bs), leave=False)
+        for x in batches:
+            with fork_rng(model), _encoded_once(model, x):         # so that images are the same, however often is drawn
                 torch.manual_seed(torch.randint(2**62, (), generator=pick).item())
                 each = _per_image(model, learn.dls, x, k, memory, pca)
                 terms.add(torch.stack([o.cpu().double() for o in each.values()], 1))
                 fits = fits and model.likelihood.fits(x)
                 if len(getattr(model, 'latent_dims', ()))==1: codes.add(model.encode(x)[0].z.flatten(1))
     mean,se = (dict(zip(each, o.tolist())) for o in (terms.mean, (terms.var/terms.n).sqrt()))
-    return mean,se,terms.n,codes.var if codes.n else None,fits
+    return _SplitValues(mean, se, terms.n, codes.var if codes.n else None, fits)
 
 # %% ../../nbs/analyse/02_numbers.ipynb #e9f50a85
-def _summary(model, mean, se, spread, fits):
+def _summary(model, found):
     "The row of `evaluate`, from what `_all_images` gives"
+    mean,se = found.mean,found.se
     kls = {o: v for o,v in mean.items() if o.startswith('kl_')}
     res = dict(recon=mean['recon'], kl=mean['kl']) | kls | dict(elbo=mean['elbo'], elbo_se=se['elbo'])
     if 'log_px' in mean: res |= dict(log_px=mean['log_px'], log_px_se=se['log_px'], ess=mean['ess'])
-    if isinstance(model, VAE) and model.likelihood.discrete and fits:
+    if isinstance(model, VAE) and model.likelihood.discrete and found.fits:
         res |= dict(bpd=bits_per_dim(-mean.get('log_px', mean['elbo']), model.likelihood))
-    if spread is not None: res |= dict(active=int((spread>.01).sum()))
+    if found.spread is not None: res |= dict(active=int((found.spread>.01).sum()))
     return res | {o: mean[o] for o in ('mse', 'pca_mse') if o in mean}
 
 # %% ../../nbs/analyse/02_numbers.ipynb #1b07b85b
 def evaluate(
     learn:Learner, # From `vae_learner`
     splits=('train', 'test'), # Which splits, a row each
-    k:int=None, # Draws for each image, to estimate log p(x) too; published tables take 5,000
+    k:int=None, # Draws an image, to estimate log p(x): log_px, log_px_se, ess, seconds too; published tables take 5,000
     n:int=None, # Images of each split at most, chosen at random
     memory:float=64, # MB that draws take at once, about
     seed:int=0, # Of the posterior's draws, and of the choice of images
-    pca:bool=None, # The error of principal components too, `pca_mse`? None where they take seconds: 60,000 images of 28 x 28 or less
-) -> ResultTable: # A row a split: data, binarize, images, samples, recon, kl, in a ladder kl_z1, kl_z2, ..., elbo, elbo_se, log_px, log_px_se (nats per image), ess, bpd, active, mse, pca_mse (per pixel), seconds
+    pca:bool=None, # pca_mse, of principal components? None where it takes seconds: 60,000 images of 28 x 28 or less
+) -> ResultTable: # data, binarize, images, samples; nats: recon, kl, kl_z1..., elbo, elbo_se; bpd, active; mse a pixel
     "ELBO, its terms, log p(x) and the reconstruction error of a model on whole splits"
-    model,recipe,rows,splits = learn.model,getattr(learn.dls, 'config', {}),[],[splits] if isinstance(splits, str) else list(splits)
+    model,recipe = learn.model,getattr(learn.dls, 'config', {})
+    splits = [splits] if isinstance(splits, str) else list(splits)
     for split in splits: split_dl(learn.dls, split)
     if not memory>0: raise ValueError(f'memory is in MB, above 0, not {memory}')
-    if k is not None and not isinstance(model, VAE): raise TypeError(f'{type(model).__name__} has no density of images: k is for a VAE')
-    if k is not None and not (isinstance(k, int) and k>=1): raise ValueError(f'k is a number of draws from 1, not {k!r}')
-    if n is not None and not (isinstance(n, int) and n>=2): raise ValueError(f'n is a number of images from 2, or None for all, not {n}')
+    if k is not None and not isinstance(model, VAE):
+        raise TypeError(f'{type(model).__name__} has no density of images: k is for a VAE')
+    if k is not None and not (isinstance(k, int) and k>=1):
+        raise ValueError(f'k is a number of draws from 1, not {k!r}')
+    if n is not None and not (isinstance(n, int) and n>=2):
+        raise ValueError(f'n is a number of images from 2, or None for all, not {n}')
     pca = _is_quick(learn.dls) if pca is None else pca
     if pca: principal_components(learn.dls, model.latent_dim)
+    rows = []
     for split in splits:
         start = time.time()
-        with evaluating(model): mean,se,images,spread,fits = _all_images(learn, split, k, n, memory, seed, pca)
-        rows.append(dict(split=split, data=recipe.get('source', 'custom'), binarize=recipe.get('binarize') or 'no',
-                         images=images, samples=k or 1)
-                    | _summary(model, mean, se, spread, fits) | (dict(seconds=time.time()-start) if k else {}))
+        with evaluating(model): found = _all_images(learn, split, k, n, memory, seed, pca)
+        row = dict(split=split, data=recipe.get('source', 'custom'), binarize=recipe.get('binarize') or 'no',
+                   images=found.images, samples=k or 1) | _summary(model, found)
+        if k: row['seconds'] = time.time()-start
+        rows.append(row)
     return ResultTable(rows).set_index('split')
 
 def _is_quick(dls):

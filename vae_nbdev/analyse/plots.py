@@ -24,7 +24,8 @@ from ..train.schedules import *
 from ..train.speed import *
 from .codes import *
 from .drawing import *
-from .drawing import checked_level, class_colors, decoded_images, draw_sheet, draw_sheets, finished, new_figure, vae_of, viewed_images
+from .drawing import (checked_level, class_colors, decoded_images, draw_sheet, draw_sheets, finished,
+                                       new_figure, vae_of, viewed_images)
 
 # %% ../../nbs/analyse/05_plots.ipynb #120bee0d
 @patch
@@ -53,7 +54,8 @@ def plot_samples(self:Learner|VAE,
     model = vae_of(self)
     x = decoded_images(model, model.sample_latents(grid_size**2, temperature), self)
     fig,axs = draw_sheets(model.image_shape, (grid_size, grid_size), beside=[4]*hist)
-    draw_sheet(axs[0,0], x, grid_size, 'Samples from the prior' + (f', temperature {temperature:g}' if temperature!=1 else ''))
+    scaled = f', temperature {temperature:g}' if temperature!=1 else ''
+    draw_sheet(axs[0,0], x, grid_size, f'Samples from the prior{scaled}')
     if hist: _plot_hist(axs[0,1], x, self)
     return finished(fig, save)
 
@@ -62,7 +64,8 @@ def _plot_hist(ax, x, owner):
     if isinstance(owner, Learner):
         d = viewed_images(owner.dls, next(image_batches(split_dl(owner.dls, 'test'))))
         ax.hist(d.flatten(), 50, range=(0, 1), density=True, histtype='step', color='k', label=f'{len(d)} test images')
-    ax.set(xlabel='pixel value', ylabel='density', yscale='log', title='Pixel values'); ax.legend()
+    ax.set(xlabel='pixel value', ylabel='density', yscale='log', title='Pixel values')
+    ax.legend()
 
 # %% ../../nbs/analyse/05_plots.ipynb #177e7f4c
 @patch
@@ -83,7 +86,8 @@ def plot_traversal(self:Learner|VAE,
     z[:,axis] = torch.linspace(start, stop, n)
     fig,((ax,),) = draw_sheets(model.image_shape, (1, n))
     below = model.latents_below(z.to(next(model.parameters()).device), level, 0.)[0]
-    draw_sheet(ax, decoded_images(model, below, self), n, f'Latent {axis}{_of(model, level)} from {start:g} to {stop:g}')
+    title = f'Latent {axis}{_of(model, level)} from {start:g} to {stop:g}'
+    draw_sheet(ax, decoded_images(model, below, self), n, title)
     step = model.image_shape[2]+1
     ax.set_xticks([step*(i+.5) for i in range(n)], [f'{v+0.:.1f}' for v in z[:,axis].round(decimals=1).tolist()])
     return finished(fig, save)
@@ -110,9 +114,10 @@ def plot_manifold(self:Learner|VAE,
     save=None, # File to write
 ) -> Figure:
     "What a 2-latent model draws, over the quantiles of the prior"
-    model = vae_of(self); _planar(model)
+    model = vae_of(self)
+    _planar(model)
     a,b = _quantiles(model, (torch.arange(grid_size)+.5)/grid_size).T
-    z = torch.cartesian_prod(b.flip(0), a).flip(1)                        # rows from the top: second latent; columns: first
+    z = torch.cartesian_prod(b.flip(0), a).flip(1)                    # rows from the top: second latent; columns: first
     fig,((ax,),) = draw_sheets(model.image_shape, (grid_size, grid_size), margin=.4)
     draw_sheet(ax, decoded_images(model, z, self), grid_size, 'The latent plane, by quantiles of the prior')
     ax.set(xlabel=f'latent 0, from {a[0]:.1f} to {a[-1]:.1f}', ylabel=f'latent 1, from {b[0]:.1f} to {b[-1]:.1f}')
@@ -121,9 +126,13 @@ def plot_manifold(self:Learner|VAE,
 @inference
 def _quantiles(model, shares):
     "Of every latent in the prior, at `shares`: n x latents; from draws where there is no formula"
-    try: return getattr(p := model.prior.dist, 'marginals', p).icdf(shares[:,None].to(model.prior.loc)).cpu()
+    try:
+        dist = model.prior.dist
+        return getattr(dist, 'marginals', dist).icdf(shares[:,None].to(model.prior.loc)).cpu()
     except NotImplementedError:
-        with fork_rng(model): torch.manual_seed(0); return model.prior.sample(100_000).cpu().quantile(shares, 0)
+        with fork_rng(model):
+            torch.manual_seed(0)
+            return model.prior.sample(100_000).cpu().quantile(shares, 0)
 
 # %% ../../nbs/analyse/05_plots.ipynb #de67afb2
 @patch
@@ -148,9 +157,12 @@ def plot_latent_scatter(self:Learner,
         m = mean if c is None else mean[y==c]
         ax.scatter(m[:,axes[0]], m[:,axes[1]], s=4, alpha=.6, label=None if c is None else vocab[c], **looks[c or 0])
     if columns: ax.legend(markerscale=3, loc='center left', bbox_to_anchor=(1,.5), fontsize=8, ncols=columns)
-    kinds = '' if y is None else f' of class {vocab[present[0]]}' if len(present)==1 else '' if columns else f' of {len(present)} classes'
+    if y is None: kinds = ''
+    elif len(present)==1: kinds = f' of class {vocab[present[0]]}'
+    else: kinds = '' if columns else f' of {len(present)} classes'
     ax.set(xlabel=f'latent {axes[0]}{_of(model, level)} (posterior mean)',
-           ylabel=f'latent {axes[1]}{_of(model, level)} (posterior mean)', title=f'Where {len(mean):,} {split} images{kinds} lie')
+           ylabel=f'latent {axes[1]}{_of(model, level)} (posterior mean)',
+           title=f'Where {len(mean):,} {split} images{kinds} lie')
     ax.set_aspect('equal', 'datalim')
     return finished(fig, save)
 
@@ -163,24 +175,29 @@ def plot_latent_stats(self:Learner,
     save=None, # File to write
 ) -> Figure:
     "Mean and deviation of every latent over images, and what it costs in nats"
-    model = vae_of(self); checked_level(model, level)
+    model = vae_of(self)
+    checked_level(model, level)
     s = latent_stats(self, split, n)
     images,s = s.attrs['images'],s.loc[f'z{level+1}']
     fig,(a,b) = new_figure(1, 2, figsize=(9, 3))
     a.errorbar(s.index, s['mean'], s['std'], fmt='o', ms=4, label='mean over images, with deviation')
     a.plot(s.index, s.posterior_std, 's', ms=4, c='C1', label="posterior's own deviation")
-    a.axhline(1, c='.7', lw=.8, ls=':'); a.axhline(0, c='.7', lw=.8)
-    a.set(xlabel='latent', ylabel='value', title=f'Latents{_of(model, level)}, {images:,} {split} images'); a.margins(y=.4)
+    a.axhline(1, c='.7', lw=.8, ls=':')
+    a.axhline(0, c='.7', lw=.8)
+    a.set(xlabel='latent', ylabel='value', title=f'Latents{_of(model, level)}, {images:,} {split} images')
+    a.margins(y=.4)
     a.legend(fontsize=7, loc='upper right')
-    b.bar(s.index, s.kl); b.set(xlabel='latent', ylabel='KL (nats)',
-                                title=f'Cost of each latent, {s.kl.sum():.1f} nats in all{_at_beta(self)}')
+    b.bar(s.index, s.kl)
+    b.set(xlabel='latent', ylabel='KL (nats)',
+          title=f'Cost of each latent, {s.kl.sum():.1f} nats in all{_at_beta(self)}')
     for ax in (a, b): ax.xaxis.get_major_locator().set_params(integer=True)
     return finished(fig, save)
 
 def _at_beta(learn):
     "Which beta, for a title, where it is another than 1"
     beta = getattr(learn.objective, 'beta', 1)
-    return '' if beta==1 else f', beta {beta:g}' if isinstance(beta, (int,float)) else f', beta {beta}'
+    if beta==1: return ''
+    return f', beta {beta:g}' if isinstance(beta, (int,float)) else f', beta {beta}'
 
 
 # %% ../../nbs/analyse/05_plots.ipynb #a3b7103e

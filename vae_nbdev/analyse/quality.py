@@ -39,12 +39,14 @@ def frechet_distance(
     a:Tensor, # Features N x d
     b:Tensor, # Features M x d
 ) -> float:
-    "Squared Fréchet distance of the Gaussians that fit `a` and `b` (Heusel et al. 2017, eq. 6): FID, where the features are Inception's"
-    a,b,n = a.double(),b.double(),min(len(a), len(b))
+    "Squared Fréchet distance of Gaussians that fit `a` and `b` (Heusel et al. 2017, eq. 6): FID of Inception features"
+    a,b = a.double(),b.double()
+    n = min(len(a), len(b))
     if n<2: raise ValueError(f'The Fréchet distance needs 2 features or more in each set, not {len(a)} and {len(b)}')
     if n<2*a.shape[1]:
-        warnings.warn(f'A Fréchet distance of {n} images in {a.shape[1]} features is far above what more images would give: '
-                      f'take {2*a.shape[1]} or more, or the kernel distance, which has no such bias', stacklevel=2)
+        warnings.warn(f'A Fréchet distance of {n} images in {a.shape[1]} features is far above what more images would '
+                      f'give: take {2*a.shape[1]} or more, or the kernel distance, which has no such bias',
+                      stacklevel=2)
     (ma,ca),(mb,cb) = ((o.mean(0), torch.atleast_2d(o.T.cov())) for o in (a, b))
     cross = torch.linalg.eigvalsh(_root(ca)@cb@_root(ca)).clamp(min=0).sqrt().sum()
     return ((ma-mb).square().sum() + ca.trace() + cb.trace() - 2*cross).item()
@@ -57,10 +59,12 @@ def kernel_distance(
     n:int=20, # Subsets
     seed:int=0, # Of their choice
 ) -> tuple: # (mean, standard deviation over the subsets)
-    "Unbiased squared maximum mean discrepancy of a cubic kernel (Bińkowski et al. 2018, eq. 4): KID, where the features are Inception's"
-    g,size,res = torch.Generator().manual_seed(seed),min(size, len(a)//2, len(b)//2),[]
+    "Unbiased squared maximum mean discrepancy, cubic kernel (Bińkowski et al. 2018, eq. 4): KID of Inception features"
+    size = min(size, len(a)//2, len(b)//2)
     if size<2: raise ValueError(f'The kernel distance needs 4 features or more in each set, not {len(a)} and {len(b)}')
     def kernel(x, y): return (x@y.T/x.shape[1]+1)**3
+    g = torch.Generator().manual_seed(seed)
+    res = []
     for _ in range(n):
         x,y = (o[torch.randperm(len(o), generator=g)[:size]].double() for o in (a, b))
         within = sum((k.sum()-k.trace())/(size*(size-1)) for k in (kernel(x, x), kernel(y, y)))
@@ -71,7 +75,8 @@ def kernel_distance(
 # %% ../../nbs/analyse/08_quality.ipynb #487da73d
 def _share_among(x, others, neighbours):
     "Share of `x` within the reach of one of `others`"
-    reach = torch.cat([torch.cdist(o, others).kthvalue(neighbours+1, 1).values for o in others.split(1000)])    # the nearest is itself
+    nth = neighbours+1                                                             # the nearest is itself
+    reach = torch.cat([torch.cdist(o, others).kthvalue(nth, 1).values for o in others.split(1000)])
     return torch.cat([(torch.cdist(o, others) <= reach).any(1) for o in x.split(1000)]).float().mean().item()
 
 def precision_recall(
@@ -81,7 +86,8 @@ def precision_recall(
 ) -> tuple: # (precision, recall), each in [0, 1]
     "Shares of `made` among `real`, and of `real` among `made` (Kynkäänniemi et al. 2019, eq. 2)"
     if not neighbours>=1: raise ValueError(f'neighbours is a number from 1, not {neighbours}')
-    if min(len(real), len(made))<=neighbours: raise ValueError(f'{neighbours} neighbours need more images than {min(len(real), len(made))}')
+    n = min(len(real), len(made))
+    if n<=neighbours: raise ValueError(f'{neighbours} neighbours need more images than {n}')
     return _share_among(made, real, neighbours),_share_among(real, made, neighbours)
 
 # %% ../../nbs/analyse/08_quality.ipynb #e0d3ccde
@@ -102,8 +108,10 @@ class FeatureNet(nn.Module):
     @property
     def name(self) -> str:
         "Data, accuracy and a checksum of the weights, for tables"
-        weights_of = hashlib.sha256(b''.join(o.detach().cpu().numpy().tobytes() for o in self.state_dict().values())).hexdigest()
-        return f"classifier {weights_of[:6]} of {self.recipe.get('data', {}).get('source', 'nothing')}, {self.recipe['accuracy']:.1%} right"
+        weights = b''.join(o.detach().cpu().numpy().tobytes() for o in self.state_dict().values())
+        checksum = hashlib.sha256(weights).hexdigest()[:6]
+        source = self.recipe.get('data', {}).get('source', 'nothing')
+        return f"classifier {checksum} of {source}, {self.recipe['accuracy']:.1%} right"
 
     def forward(self, x:Tensor) -> Tensor: return self.last(self.body(x)) # B x classes
 
@@ -117,7 +125,8 @@ def _labelled(dls, split):
     "Images of a split with their labels, on the CPU"
     y = getattr(getattr(dls, 'images', None), f'{split}_labels', None)
     if y is None:
-        raise ValueError('A classifier needs labelled images, and these have no labels: give other features, such as `InceptionFeatures()`')
+        raise ValueError('A classifier needs labelled images, and these have no labels: '
+                         'give other features, such as `InceptionFeatures()`')
     return TensorDataset(split_images(dls, split).cpu(), y.long())
 
 def feature_net(
@@ -128,18 +137,21 @@ def feature_net(
 ) -> FeatureNet:
     "A classifier of the training images of `dls`, whose features measure samples"
     path = None if path is None else Path(path).expanduser()
-    if path is not None and path.suffix!='.safetensors': raise ValueError(f'path is a file that ends in .safetensors, not {path}')
+    if path is not None and path.suffix!='.safetensors':
+        raise ValueError(f'path is a file that ends in .safetensors, not {path}')
     with fork_rng(dls.device):
         if path is not None and path.exists(): return _read(path, dls, epochs, seed)
         torch.manual_seed(seed)
         train,test = _labelled(dls, 'train'),_labelled(dls, 'test')
         classes = train.tensors[1].unique()
         if len(classes)==1:
-            raise ValueError(f'All {len(train)} training images are of one class, {dls.images.vocab[classes[0]]!r}, from which a '
-                             'classifier learns nothing: give `net`, other features such as `InceptionFeatures()` or a `feature_net` of more classes')
+            raise ValueError(f'All {len(train)} training images are of one class, {dls.images.vocab[classes[0]]!r}, '
+                             'from which a classifier learns nothing: give `net`, other features such as '
+                             '`InceptionFeatures()` or a `feature_net` of more classes')
         loaders = DataLoaders(DataLoader(train, bs=min(250, len(train)), shuffle=True, drop_last=True, num_workers=0),
                               DataLoader(test, bs=500, num_workers=0), device=dls.device)
-        loaders.train.rng,epochs = random.Random(seed),epochs or max(3, round(500/len(loaders.train)))
+        loaders.train.rng = random.Random(seed)
+        if not epochs: epochs = max(3, round(500/len(loaders.train)))
         net = FeatureNet(dls.image_shape, len(dls.images.vocab))
         learn = Learner(loaders, net, loss_func=CrossEntropyLossFlat(), metrics=accuracy)
         with learn.no_logging(): learn.fit_one_cycle(epochs, 3e-3)
@@ -155,8 +167,10 @@ def feature_net(
 def _read(path, dls, epochs, seed):
     "The classifier in a file, if it belongs to `dls` and was trained so"
     with safe_open(path, 'pt') as f: recipe = json.loads((f.metadata() or {}).get('recipe', '{}'))
-    if recipe.get('data')!=getattr(dls, 'config', {}) or recipe.get('image_shape')!=list(dls.image_shape) or recipe.get('images')!=dls.train.source.checksum():
-        raise ValueError(f'{path} holds no classifier of these images, but of {recipe.get("data")}: choose another file')
+    if (recipe.get('data')!=getattr(dls, 'config', {}) or recipe.get('image_shape')!=list(dls.image_shape)
+        or recipe.get('images')!=dls.train.source.checksum()):
+        raise ValueError(f'{path} holds no classifier of these images, but of {recipe.get("data")}: '
+                         'choose another file')
     if recipe['seed']!=seed or epochs not in (None, recipe['epochs']):
         raise ValueError(f'{path} holds a classifier that was trained for {recipe["epochs"]} epochs with seed '
                          f'{recipe["seed"]}: choose another file')
@@ -172,35 +186,44 @@ class InceptionFeatures:
     def __init__(self):
         try: from torchmetrics.image.fid import NoTrainInceptionV3
         except ImportError as e:
-            raise ImportError('Inception needs torchmetrics and torch-fidelity: pip install "vae_nbdev[inception]"') from e
+            raise ImportError('Inception needs torchmetrics and torch-fidelity: '
+                              'pip install "vae_nbdev[inception]"') from e
         try: self.net = NoTrainInceptionV3(name='inception-v3-compat', features_list=['2048'])
-        except ModuleNotFoundError as e: raise ImportError('Inception needs torch-fidelity: pip install "vae_nbdev[inception]"') from e
+        except ModuleNotFoundError as e:
+            raise ImportError('Inception needs torch-fidelity: pip install "vae_nbdev[inception]"') from e
         except OSError as e:
-            raise OSError(f'The weights of Inception could not be fetched ({e}): without a network use `feature_net(dls)`') from e
+            raise OSError(f'The weights of Inception could not be fetched ({e}): '
+                          'without a network use `feature_net(dls)`') from e
 
     def features(self, x:Tensor) -> Tensor: # B x 2048
         "Of images B x C x H x W in [0, 1]"
-        with torch.no_grad(): return torch.cat([self.net((as_colour(o.clamp(0, 1))*255).byte().cpu()) for o in x.split(100)])
+        with torch.no_grad():
+            return torch.cat([self.net((as_colour(o.clamp(0, 1))*255).byte().cpu()) for o in x.split(100)])
 
 # %% ../../nbs/analyse/08_quality.ipynb #6a53ebd6
 @inference
-def _means(model, n, temperature): return model.likelihood.mean(model.decode(model.sample_latents(n, temperature)))   # `sample` without its limits, for whitened images
+def _means(model, n, temperature):
+    "`sample` without its limits, for whitened images"
+    return model.likelihood.mean(model.decode(model.sample_latents(n, temperature)))
 
 # %% ../../nbs/analyse/08_quality.ipynb #14a6a948
 def sample_quality(
     learn:Learner, # From `vae_learner`, with a `VAE`
-    net:FeatureNet=None, # What gives features: from `feature_net`, `InceptionFeatures()`, or anything with `features(x)` and a `name`; None trains a `feature_net`
+    net:FeatureNet=None, # Or `InceptionFeatures()`, anything with `features(x)` and `name`; None trains a `feature_net`
     n:int=5000, # Images of each kind at most, and at most half of the split
     split:str='test', # Real images: 'valid', 'test', or 'train', with which a `feature_net` was trained
     temperature:float=1., # Of the samples
     seed:int=0, # Of samples and of the choice of images
-) -> ResultTable: # Rows samples, reconstructions, real images; columns fid, kid, kid_sd, precision, recall, images, split, features
+) -> ResultTable: # Samples, reconstructions, real images: fid, kid, kid_sd, precision, recall, images, split, features
     "Distances of made images from real ones"
-    if not isinstance(learn.model, VAE): raise TypeError(f'{type(learn.model).__name__} has no prior to draw images from: this needs a VAE')
+    model = learn.model
+    if not isinstance(model, VAE):
+        raise TypeError(f'{type(model).__name__} has no prior to draw images from: this needs a VAE')
     if n is not None and not (isinstance(n, int) and n>=4):
         raise ValueError(f'n is a number of images from 4, or None for half of the split, not {n}')
-    model,images = learn.model,split_codes(learn, split, None if n is None else 2*n, seed=seed).images
-    net,target,real = feature_net(learn.dls) if net is None else net,images[::2],images[1::2]
+    images = split_codes(learn, split, None if n is None else 2*n, seed=seed).images
+    target,real = images[::2],images[1::2]
+    if net is None: net = feature_net(learn.dls)
     n,device = len(real),next(model.parameters()).device
     with fork_rng(model):
         torch.manual_seed(seed)
@@ -208,13 +231,15 @@ def sample_quality(
                 'reconstructions': [model.reconstruct(o.to(device)) for o in real.split(500)], 'real images': [real]}
     def seen(x):
         "Images as `net` wants them: those of ours as the model sees them, others in [0, 1]"
-        return x.cpu().clamp(images.min(), images.max()) if isinstance(net, FeatureNet) else learn.dls.train.decode_images(x)
-    target,rows = net.features(seen(target[:n])).detach().cpu(),{}
+        if isinstance(net, FeatureNet): return x.cpu().clamp(images.min(), images.max())
+        return learn.dls.train.decode_images(x)
+    target = net.features(seen(target[:n])).detach().cpu()
+    rows = {}
     for what,x in made.items():
         f = net.features(seen(torch.cat(x))).detach().cpu()
         (kid,sd),(precision,recall) = kernel_distance(target, f),precision_recall(target, f)
-        rows[what] = dict(fid=frechet_distance(target, f), kid=kid, kid_sd=sd, precision=precision, recall=recall, images=n,
-                          split=split, features=net.name)
+        rows[what] = dict(fid=frechet_distance(target, f), kid=kid, kid_sd=sd, precision=precision, recall=recall,
+                          images=n, split=split, features=net.name)
     res = ResultTable(rows.values(), index=pd.Index(rows, name=''))
     res.attrs['decimals'] = dict(precision=3, recall=3)                            # also in the row of samples
     return res

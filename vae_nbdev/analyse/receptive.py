@@ -40,12 +40,14 @@ def receptive_fields(
 
 def _middle(owner, x, level):
     "The image C x H x W where a level is looked at, on the model's device"
-    model = vae_of(owner); checked_level(model, level)
+    model = vae_of(owner)
+    checked_level(model, level)
     if x is None and not isinstance(owner, Learner):
         raise ValueError('A model alone knows no images: give a learner, whose mean training image is taken, '
                          'or x, an image to take instead')
     x = _mean_image(owner.dls) if x is None else x
-    if tuple(x.shape)!=model.image_shape: raise ValueError(f'x is one image of shape {model.image_shape}, not {tuple(x.shape)}')
+    if tuple(x.shape)!=model.image_shape:
+        raise ValueError(f'x is one image of shape {model.image_shape}, not {tuple(x.shape)}')
     return x.to(next(model.parameters()))
 
 def _mean_image(dls):
@@ -72,7 +74,8 @@ def reverse_correlation(
     seed:int=0, # Of the noise
 ) -> Tensor: # latents x C x H x W, of the mean's change with a pixel's
     "Response-weighted average of white noise over its covariance, <ss'>^-1 <sr> (Chichilnisky 2001)"
-    x,owner,model = _middle(model, x, level),model,vae_of(model)
+    x = _middle(model, x, level)
+    owner,model = model,vae_of(model)
     if not (isinstance(n, int) and n>x.numel()):
         raise ValueError(f'n is a number of noisy images, more than the {x.numel()} pixels, not {n}')
     if not noise>0: raise ValueError(f'noise is a deviation above 0, not {noise}')
@@ -89,7 +92,8 @@ def _filters(model, x, level, parts, noise):
     at = _responses(model, x[None], level)
     for n in parts:
         s = noise*torch.randn(n, *x.shape, device=x.device, dtype=x.dtype)
-        r,s = _responses(model, x+s, level)-at,F.pad(s.flatten(1), (0,1), value=1.)  # means: the constant
+        r = _responses(model, x+s, level)-at
+        s = F.pad(s.flatten(1), (0,1), value=1.)                                     # means: the constant
         covariance,weighted = covariance+s.T@s,weighted+s.T@r
     return torch.linalg.solve(covariance, weighted)[:-1].T.reshape(-1, *x.shape)
 
@@ -116,14 +120,16 @@ def draw_gabors(
 # %% ../../nbs/analyse/07_receptive.ipynb #8a8a170a
 def _starts(f, sigmas):
     "Where to begin: centre of the energy, and orientation and frequency of the strongest peaks of the spectrum"
-    e = f**2/(f**2).sum(); h,w = f.shape
+    e = f**2/(f**2).sum()
+    h,w = f.shape
     y,x = (e.sum(1)@np.arange(h)),(e.sum(0)@np.arange(w))
     power = np.abs(np.fft.fft2(f, (4*h, 4*w)))
     fy,fx = np.meshgrid(np.fft.fftfreq(4*h), np.fft.fftfreq(4*w), indexing='ij')
     for _ in range(3):
-        i = power[:,:2*w].argmax(); i = np.unravel_index(i, (4*h, 2*w)); a,b = fy[i],fx[i]
+        i = np.unravel_index(power[:,:2*w].argmax(), (4*h, 2*w))
+        a,b = fy[i],fx[i]
         for s in sigmas: yield x,y,np.rad2deg(np.arctan2(a, b)),np.hypot(a, b),s,s
-        power = power*((fy-a)**2+(fx-b)**2 > 1/w**2)                                   # away from the peak that was tried
+        power = power*((fy-a)**2+(fx-b)**2 > 1/w**2)                               # away from the peak that was tried
 
 def _fit_gabor(f):
     h,w = f.shape
@@ -133,26 +139,30 @@ def _fit_gabor(f):
         basis = _wave((h, w), *p)
         c,*_ = np.linalg.lstsq(basis, f.ravel(), rcond=None)
         return c,basis@c-f.ravel()
-    fits = [least_squares(lambda p: solved(p)[1], np.clip(s, np.add(low, 1e-6), np.subtract(high, 1e-6)), bounds=(low, high),
-                          x_scale=[1, 1, 20, .05, 1, 1], max_nfev=60) for s in _starts(f, (top/2, top))]
+    fits = []
+    for start in _starts(f, (top/2, top)):
+        start = np.clip(start, np.add(low, 1e-6), np.subtract(high, 1e-6))
+        fits.append(least_squares(lambda p: solved(p)[1], start, bounds=(low, high), x_scale=[1, 1, 20, .05, 1, 1],
+                                  max_nfev=60))
     best = min(fits, key=lambda r: r.cost)
     a,b = solved(best.x)[0]
-    turn = best.x[2]%360>=180                                                          # the same wave, seen from the other side
-    return dict(zip(_shape, best.x)) | dict(orientation=best.x[2]%180, phase=np.rad2deg(np.arctan2(-b if turn else b, a)), amplitude=np.hypot(a, b),
-                                            r2=1-2*best.cost/np.square(f-f.mean()).sum())
+    turned = best.x[2]%360>=180                                            # the same wave, seen from the other side
+    phase = np.rad2deg(np.arctan2(-b if turned else b, a))
+    r2 = 1-2*best.cost/np.square(f-f.mean()).sum()
+    return dict(zip(_shape, best.x)) | dict(orientation=best.x[2]%180, phase=phase, amplitude=np.hypot(a, b), r2=r2)
 
 # %% ../../nbs/analyse/07_receptive.ipynb #d47973c9
 def fit_gabors(
     fields:Tensor, # N x C x H x W, for example from `receptive_fields`; channels are averaged
-) -> ResultTable: # x, y (pixels), orientation (degrees, of the direction across the stripes), frequency (cycles a pixel), phase (degrees), sigma_across, sigma_along (pixels), amplitude, r2
-    "The best Gabor for each field, and the share of its variance that it explains"
+) -> ResultTable: # x, y, orientation (across the stripes), frequency, phase, sigma_across, sigma_along, amplitude, r2
+    "The best Gabor for each field, in pixels, degrees and cycles a pixel, and the share of its variance it explains"
     if fields.ndim!=4: raise ValueError(f'fields are N x C x H x W, not {tuple(fields.shape)}')
     flat = fields.double().mean(1)
     if not flat.flatten(1).std(1).gt(0).all(): raise ValueError('A field without any variation has no Gabor')
     scale = flat.flatten(1).abs().amax(1)
     res = ResultTable([_fit_gabor((f/s).numpy()) for f,s in zip(flat, scale)])
-    return res.assign(amplitude=res.amplitude*scale.numpy())[['x','y','orientation','frequency','phase','sigma_across',
-                                                              'sigma_along','amplitude','r2']]
+    res = res.assign(amplitude=res.amplitude*scale.numpy())
+    return res[['x', 'y', 'orientation', 'frequency', 'phase', 'sigma_across', 'sigma_along', 'amplitude', 'r2']]
 
 # %% ../../nbs/analyse/07_receptive.ipynb #6d092f7a
 @patch
@@ -168,9 +178,11 @@ def plot_receptive_fields(self:Learner|VAE,
     fits = fit_gabors(fields).sort_values('r2', ascending=False)
     pics = fields[fits.index.tolist()],draw_gabors(fits, tuple(fields.shape[2:])).expand_as(fields)
     ncols = int(np.ceil(len(fields)**.5))
-    shape,grid = fields.shape[1:],(int(np.ceil(len(fields)/ncols)),ncols)
+    grid = int(np.ceil(len(fields)/ncols)),ncols
+    shape = fields.shape[1:]
     fig,axs = draw_sheets(shape, grid, beside=[max(sheet_size(shape, *grid)[0]+.1, 3.5)])
-    titles = f'Receptive fields of z{level+1}' if len(vae_of(self).latent_dims)>1 else 'Receptive fields',\
-             f'Gabors: {(fits.r2>=threshold).sum()} of {len(fits)} with $R^2$ of {threshold:g} or more'
-    for ax,pic,title in zip(axs[0], pics, titles): draw_sheet(ax, .5+.5*pic/pic.abs().amax((1,2,3), keepdim=True), ncols, title)
+    what = f'Receptive fields of z{level+1}' if len(vae_of(self).latent_dims)>1 else 'Receptive fields'
+    good = f'Gabors: {(fits.r2>=threshold).sum()} of {len(fits)} with $R^2$ of {threshold:g} or more'
+    for ax,pic,title in zip(axs[0], pics, (what, good)):
+        draw_sheet(ax, .5+.5*pic/pic.abs().amax((1,2,3), keepdim=True), ncols, title)
     return finished(fig, save)

@@ -33,17 +33,21 @@ def refit_prior(
     "Fit a mixture of diagonal Gaussians to the aggregate posterior, and make it the prior"
     model = learn.model
     if not isinstance(model, VAE) or isinstance(model, LadderVAE):
-        raise TypeError(f'{type(model).__name__} has no single level of latents: a prior can be fitted again for a VAE of one level')
+        raise TypeError(f'{type(model).__name__} has no single level of latents: '
+                        'a prior can be fitted again for a VAE of one level')
     if model.stages[0].bounded:
-        raise ValueError("Gaussians do not end where latents='truncated_normal' do: this prior is for the other families")
+        raise ValueError("Gaussians do not end where latents='truncated_normal' do: "
+                         'this prior is for the other families')
     if not (isinstance(n, int) and n>=1): raise ValueError(f'n is a number of Gaussians from 1, not {n}')
     if images is not None and images<2*n: raise ValueError(f'{n} Gaussians want {2*n} images or more, not {images}')
     codes = split_codes(learn, 'train', images, seed=seed)
     if len(codes.images)<2*n: raise ValueError(f'{n} Gaussians want more than {len(codes.images)} images: take fewer')
+    device = next(model.parameters()).device
     with fork_rng(model), torch.no_grad():
         torch.manual_seed(seed)
-        z = torch.cat([model.encode(x.to(next(model.parameters()).device))[0].q.sample().cpu() for x in codes.images.split(500)])
-    fit = GaussianMixture(n, covariance_type='diag', random_state=seed, **{'reg_covar': 1e-4, **kwargs}).fit(z.double().numpy())
+        z = torch.cat([model.encode(x.to(device))[0].q.sample().cpu() for x in codes.images.split(500)])
+    fit = GaussianMixture(n, covariance_type='diag', random_state=seed, **{'reg_covar': 1e-4, **kwargs})
+    fit.fit(z.double().numpy())
     with fork_rng(model): model.set_prior(dict(name='mixture', n=n))
     model.prior.set_components(*(torch.tensor(o).float() for o in (fit.weights_, fit.means_, fit.covariances_)))
     learn.opt = None                          # so that loss and optimiser know it, should training go on

@@ -12,7 +12,7 @@ from numbers import Integral, Number
 
 # %% ../../nbs/analyse/00_tables.ipynb #59d634a2
 class ResultTable(pd.DataFrame):
-    "A `DataFrame` of whole values that shows rounded ones; `attrs['decimals']` is for columns that want other digits: name to number"
+    "A `DataFrame` of whole values that shows rounded ones; `attrs['decimals']`, name to number, is for other digits"
     @property
     def _constructor(self): return ResultTable
 
@@ -24,17 +24,22 @@ class ResultTable(pd.DataFrame):
         line,(head,*rows),right = _grid(self)
         def row(tag, cells): return f'<tr>{"".join(_html_cell(tag, o, r) for o,r in zip(cells, right))}</tr>'
         body = ''.join(row('td', o) for o in rows)
-        return (f'<div>{line and f"<p>{escape(line)}</p>"}<table class="dataframe" style="font-variant-numeric:tabular-nums">'
+        above = line and f'<p>{escape(line)}</p>'
+        return (f'<div>{above}<table class="dataframe" style="font-variant-numeric:tabular-nums">'
                 f'<thead>{row("th", head)}</thead><tbody>{body}</tbody></table></div>')
 
     def _repr_markdown_(self):
         line,(head,*rows),right = _grid(self)
         lines = [head, ['---:' if o else ':---' for o in right], *rows]
-        return f'{line}\n\n'.lstrip()+'\n'.join('| '+' | '.join(o.replace('|', r'\|') for o in cells)+' |' for cells in lines)
+        def row(cells): return '| '+' | '.join(o.replace('|', r'\|') for o in cells)+' |'
+        return f'{line}\n\n'.lstrip()+'\n'.join(row(o) for o in lines)
 
 # %% ../../nbs/analyse/00_tables.ipynb #e5f036c8
-_decimals = {r'.+_se|fid': 2, r'(nll|recon|kl|elbo|log_px|loss|aux)(_\w+)?|(train|valid)_loss|nats|ess|seconds|minutes': 1, r'(\w+_)?mse|kid(_sd)?': 4,
-             r'images|samples|active|latent|dims|(full_)?epochs?': 0}                        # 3 for all others
+_decimals = {                                                                  # 3 for all others
+    r'.+_se|fid': 2,
+    r'(nll|recon|kl|elbo|log_px|loss|aux)(_\w+)?|(train|valid)_loss|nats|ess|seconds|minutes': 1,
+    r'(\w+_)?mse|kid(_sd)?': 4,
+    r'images|samples|active|latent|dims|(full_)?epochs?': 0}
 
 def _parts(label): return [*label] if isinstance(label, tuple) else [label]
 
@@ -61,7 +66,8 @@ def _said(name, v): return f'{v} {name[:-1] if v=="1" else name}' if name in ('s
 
 def _written(df):
     "The protocol in a line, and the other columns as a `DataFrame` of strings"
-    own,df,cells,said = df.attrs.get('decimals', {}),pd.DataFrame(df),{},[]
+    own,df = df.attrs.get('decimals', {}),pd.DataFrame(df)
+    cells,said = {},[]
     for j,name in enumerate(df):
         v = df.iloc[:,j]
         text = [_number(o, decimal_places(own, name, row)) for row,o in v.items()]
@@ -69,11 +75,15 @@ def _written(df):
         else: cells[j] = text
     return ', '.join(said),pd.DataFrame(cells, index=df.index).set_axis(df.columns[[*cells]], axis=1)
 
+def _new_labels(labels, before):
+    "Labels of a row, those left away that are as in the row before"
+    return ['' if labels[:k+1]==before[:k+1] else o for k,o in enumerate(labels)]
+
 def _grid(df, most=60):
     "The protocol, rows of strings with the header first, and which columns are numbers; of a long table both ends"
     line,df = _written(df)
     index = [[str(o) for o in _parts(i)] for i in df.index]
-    inner = [['' if n and o==before[:k] else o[-1] for k in range(1, len(i)+1) for o in [i[:k]]] for n,(before,i) in enumerate(zip([[]]+index, index))]
+    inner = [_new_labels(i, before) for i,before in zip(index, [[]]+index)]
     rows = [i+list(v) for i,v in zip(inner, df.itertuples(index=False))]
     right = [all(re.match(r'-?\d|nan|$', o) for o in column) for column in zip(*rows)]
     if len(rows)>most: rows = [*rows[:5], ['...']*len(right), *rows[-5:]]

@@ -45,14 +45,15 @@ class _WhileTraining(Callback):
 # %% ../../nbs/analyse/12_watch.ipynb #10280929
 class WatchCallback(_WhileTraining):
     "Loss, KL and beta so far, beside samples of the same latents"
-    not_kept = 'every','live'                                                  # by a `Checkpoint`: a run may go on elsewhere
+    not_kept = 'every','live'                                             # by a `Checkpoint`: a run may go on elsewhere
     def __init__(self,
         n:int=25, # Samples
         every:int=20, # Batches between two points of the curves
         seed:int=0, # Of the latents
         live:bool=None, # The figure, or a line of text each epoch? None is the figure in a notebook
     ):
-        self.n,self.every,self.seed,self.live = n,every,seed,in_notebook() if live is None else live
+        self.n,self.every,self.seed = n,every,seed
+        self.live = in_notebook() if live is None else live
 
     def start(self):
         vae_of(self.learn)
@@ -90,13 +91,17 @@ def figure(self:WatchCallback) -> Figure:
     "Curves so far, and samples"
     side = round(self.n**.5)
     w,h = sheet_size(vae_of(self.learn).image_shape, math.ceil(self.n/side), side)
-    fig,(t,loss,recon,kls,beta) = Figure((8+w, max(3.1, h+1)), dpi=80, layout='constrained'),zip(*self.points)
+    t,loss,recon,kls,beta = zip(*self.points)
+    fig = Figure((8+w, max(3.1, h+1)), dpi=80, layout='constrained')
     a,b,c = fig.subplots(1, 3, width_ratios=(3, 3, w+.2))
     for y,name in ((loss, 'loss'), (recon, '-log p(x|z)')): a.plot(t, y, label=name)
     for k in kls[0]: b.plot(t, [o[k] for o in kls], label=_kl_label(k))
     twin = b.twinx()
-    twin.plot(t, beta, '--', c='.6'); twin.set(ylabel='beta (dashed)', ylim=(0, None))
-    for ax in (a, b): ax.set(xlabel='epoch', ylabel='nats per image', title='Single batches'); ax.legend(fontsize=8)
+    twin.plot(t, beta, '--', c='.6')
+    twin.set(ylabel='beta (dashed)', ylim=(0, None))
+    for ax in (a, b):
+        ax.set(xlabel='epoch', ylabel='nats per image', title='Single batches')
+        ax.legend(fontsize=8)
     x = _fixed_samples(self.learn, self.n, self.seed)
     draw_sheet(c, x, side, f'Samples, epoch {t[-1]:.3g} of {self.n_epoch}')
     return fig
@@ -137,13 +142,16 @@ class GifCallback(_WhileTraining):
     ):
         path = Path(path).expanduser()
         if path.suffix.lower()!='.gif': raise ValueError(f'{path} is no GIF: give the file a name that ends in .gif')
-        if not (isinstance(max_frames, int) and max_frames>=2): raise ValueError(f'max_frames is a number from 2, not {max_frames!r}')
-        self.path,self.n,self.every,self.max_frames,self.fps,self.seed,self.show,self.frames = path,n,every,max_frames,fps,seed,show,[]
+        if not (isinstance(max_frames, int) and max_frames>=2):
+            raise ValueError(f'max_frames is a number from 2, not {max_frames!r}')
+        self.path,self.n,self.every,self.max_frames = path,n,every,max_frames
+        self.fps,self.seed,self.show,self.frames = fps,seed,show,[]
     name = 'gif'
 
     def start(self):
         vae_of(self.learn)
-        self.frames,self.steps = [],self.every or max(1, self.n_epoch*len(self.dls.train)//(self.max_frames-1))
+        self.frames = []
+        self.steps = self.every or max(1, self.n_epoch*len(self.dls.train)//(self.max_frames-1))
         self.take()
 
     def after_batch(self):
@@ -170,9 +178,10 @@ def save(self:GifCallback,
 ) -> Path:
     "Write the frames so far as a GIF that repeats"
     if not self.frames: raise ValueError('There are no frames yet: train first, with learn.fit')
-    path,gif = self.path if path is None else Path(path).expanduser(),BytesIO()
+    path = self.path if path is None else Path(path).expanduser()
     first,*others = [self._drawn(*f) for f in self.frames]
     durations = [round(1000/self.fps)]*len(others)+[2000]                        # the last one stays
+    gif = BytesIO()
     first.save(gif, 'gif', save_all=True, append_images=others, duration=durations, loop=0)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, gif.getvalue())
@@ -181,7 +190,7 @@ def save(self:GifCallback,
 @patch
 def _drawn(self:GifCallback, epoch, x):
     "A frame, enlarged, with the epoch below"
-    image = x.shape[2]//round(self.n**.5)-1                                        # its width, without the line beside it
+    image = x.shape[2]//round(self.n**.5)-1                                    # its width, without the line beside it
     scale = max(1, min(math.ceil(56/image), 950//x.shape[2]))
     x = Image.fromarray(x.repeat_interleave(scale, 1).repeat_interleave(scale, 2).permute(1,2,0).numpy())
     res = Image.new('RGB', (x.width, x.height+16), 'white')

@@ -30,7 +30,8 @@ def _numbers(x, at, max_bytes=2**32):
     if isinstance(x, torch.Tensor): x = x.detach().cpu().numpy()
     if isinstance(x, (list,tuple)) and _unfolded(x, at)>max_bytes: raise too_large(at, max_bytes)
     try: x = np.asarray(x)
-    except ValueError: raise DatasetError(f'{at} is a list of parts of different lengths; expected an array of numbers') from None
+    except ValueError:
+        raise DatasetError(f'{at} is a list of parts of different lengths; expected an array of numbers') from None
     if x.dtype.kind not in 'biuf':
         what = 'Python objects' if x.dtype.kind=='O' else f'type {quoted(str(x.dtype))}'
         raise DatasetError(f'{at} is an array of {what}; expected an array of numbers')
@@ -40,7 +41,8 @@ def _numbers(x, at, max_bytes=2**32):
 def _rescale(lo, hi):
     if -1.01<=lo<0 and hi<=1.01: return '(x + 1) / 2 brings -1 to 1 into this range'
     if lo>=0 and 127<=hi<=255.5: return 'divide by 255, or save as uint8'
-    return f'say which are black and white, value_range=({lo:.6g}, {hi:.6g}), or value_range="found" for the extremes of the training images'
+    return (f'say which are black and white, value_range=({lo:.6g}, {hi:.6g}), '
+            'or value_range="found" for the extremes of the training images')
 
 # %% ../../nbs/data/02_arrays.ipynb #9420ef61
 def _bytes(x, at, mask=False):
@@ -49,18 +51,24 @@ def _bytes(x, at, mask=False):
     lo,hi = x.min(),x.max()
     if x.dtype.kind=='f':
         if not np.isfinite([lo,hi]).all():
-            raise DatasetError(f'{at} holds {(~np.isfinite(x)).sum():,} NaN or infinite values; expected floats from 0 to 1')
+            n = (~np.isfinite(x)).sum()
+            raise DatasetError(f'{at} holds {n:,} NaN or infinite values; expected floats from 0 to 1')
         if lo<-1e-3 or hi>1+1e-3:
             raise DatasetError(f'{at} has float values from {lo:.4g} to {hi:.4g}; expected 0 to 1: {_rescale(lo, hi)}')
-        return np.concatenate([np.rint(o.clip(0,1)*255).astype(np.uint8) for o in np.array_split(x, len(x)//1000+1)]) # in parts: floats are large
-    if lo<0 or hi>255: raise DatasetError(f'{at} has integer values from {lo} to {hi}; expected 0 to 255: {_rescale(lo, hi)}')
+        parts = np.array_split(x, len(x)//1000+1)                              # floats are large
+        return np.concatenate([np.rint(o.clip(0,1)*255).astype(np.uint8) for o in parts])
+    if lo<0 or hi>255:
+        raise DatasetError(f'{at} has integer values from {lo} to {hi}; expected 0 to 255: {_rescale(lo, hi)}')
     return x.astype(np.uint8) * np.uint8(255 if mask or x.dtype.kind=='b' else 1)
 
 # %% ../../nbs/data/02_arrays.ipynb #b8ef118c
 def _square(x):
     "Channels and side of the square images that rows N x D can be; zeros where they cannot"
     d = x.shape[1] if x.ndim==2 else 0
-    return next(((c, math.isqrt(d//c)) for c in (1,3) if d and math.isqrt(d//c)**2*c==d), (0,0))
+    for c in 1,3:
+        side = math.isqrt(d//c)
+        if d and side**2*c==d: return c,side
+    return 0,0
 
 def _layouts(x, side): return dict(last=x.reshape(-1,side,side,3).transpose(0,3,1,2), first=x.reshape(-1,3,side,side))
 
@@ -72,44 +80,52 @@ def _roughness(x):
 
 def _channels_of_rows(arrays, name):
     "'first' or 'last', for the rows of colour images among `arrays`: so that neighbouring pixels are alike"
-    rows = [(x[::len(x)//200+1], side) for x in arrays for c,side in [_square(x)] if c==3 and side>1 and len(x)]
+    squares = [(x, *_square(x)) for x in arrays]
+    rows = [(x[::len(x)//200+1], side) for x,c,side in squares if c==3 and side>1 and len(x)]
     with np.errstate(all='ignore'):
         rough = {o: sum(_roughness(_layouts(x, side)[o]) for x,side in rows) for o in ('last','first')}
-    if not math.isfinite(sum(rough.values())) or not any(rough.values()): return 'last'       # no numbers, no pictures or no rows
+    # no numbers, no pictures or no rows
+    if not math.isfinite(sum(rough.values())) or not any(rough.values()): return 'last'
     res,other = sorted(rough, key=rough.get)
-    order,how = dict(last='H x W x C', first='C x H x W'),'To decide it yourself, hand in an array N x H x W x C'
+    order = dict(last='H x W x C', first='C x H x W')
+    how = 'To decide it yourself, hand in an array N x H x W x C'
     if rough[res]>.8*rough[other]:
-        raise DatasetError(f'{name} has rows of colour images, in the order H x W x C or C x H x W: neighbouring pixels do not tell '
-                           f'which. {how}')
-    warnings.warn(f'{name}: rows of {3*rows[0][1]**2:,} numbers are taken in the order {order[res]}, in which neighbouring pixels are '
-                  f'more alike than in {order[other]}. {how}', stacklevel=2)
+        raise DatasetError(f'{name} has rows of colour images, in the order H x W x C or C x H x W: '
+                           f'neighbouring pixels do not tell which. {how}')
+    warnings.warn(f'{name}: rows of {3*rows[0][1]**2:,} numbers are taken in the order {order[res]}, '
+                  f'in which neighbouring pixels are more alike than in {order[other]}. {how}', stacklevel=2)
     return res
 
 # %% ../../nbs/data/02_arrays.ipynb #d1a0c007
 def _no_layout(x, at):
     "The error of an array that is no array of images"
-    d,flat = x.shape[-1] if x.ndim else 0,''
+    d = x.shape[-1] if x.ndim else 0
+    flat = ''
     if x.ndim==2 and 1<d<2**20:
         h = next(h for h in range(math.isqrt(d), 0, -1) if d%h==0)
         few = f' (for {d//h} x {h} pixels, `x.reshape(-1, {d//h}, {h})`)' if d<=2*h*h else ''
         flat = f'. {d} is neither: hand in `x.reshape(-1, H, W)`, with their height and width{few}'
-    return DatasetError(f'{at} is {times(x.shape) or "a single number"}; expected N x D with D a square or three times one (784, 3072), '
-                        f'N x H x W, N x H x W x C or N x C x H x W, with 1 or 3 channels, or fewer than rows and columns{flat}')
+    return DatasetError(f'{at} is {times(x.shape) or "a single number"}; expected N x D with D a square or three '
+                        'times one (784, 3072), N x H x W, N x H x W x C or N x C x H x W, with 1 or 3 channels, '
+                        f'or fewer than rows and columns{flat}')
 
 def _nchw(x, at, rows='last'):
     "`x` as N x C x H x W; `rows` says where rows of colour images have their channels"
     c,side = _square(x)
-    if c==3:   return _layouts(x, side)[rows]
-    if c==1:   x = x.reshape(-1,side,side)
+    if c==3: return _layouts(x, side)[rows]
+    if c==1: x = x.reshape(-1,side,side)
     if x.ndim==3: return x[:,None]
     if x.ndim!=4: raise _no_layout(x, at)
-    if x.shape[3] not in (1,3) and x.shape[1] not in (1,3):                     # of many channels there are fewer than rows and columns
-        first,last = x.shape[1]<min(x.shape[2:]),x.shape[3]<min(x.shape[1:3])
+    if x.shape[3] not in (1,3) and x.shape[1] not in (1,3):
+        # of many channels there are fewer than rows and columns
+        first = x.shape[1]<min(x.shape[2:])
+        last = x.shape[3]<min(x.shape[1:3])
         if first==last: raise _no_layout(x, at)
         return x if first else x.transpose(0,3,1,2)
     if x.shape[1] in (1,3) and x.shape[3] in (1,3) and x.shape[2] not in (1,3):
-        raise DatasetError(f'{at} is {times(x.shape)}, N x C x H x W or N x H x W x C: both could be. Where the channels are the '
-                           'second axis, hand in `x.transpose(0, 2, 3, 1)`; where they are the last, `x.transpose(0, 3, 1, 2)`')
+        raise DatasetError(f'{at} is {times(x.shape)}, N x C x H x W or N x H x W x C: both could be. '
+                           'Where the channels are the second axis, hand in `x.transpose(0, 2, 3, 1)`; '
+                           'where they are the last, `x.transpose(0, 3, 1, 2)`')
     return x.transpose(0,3,1,2) if x.shape[3] in (1,3) else x
 
 # %% ../../nbs/data/02_arrays.ipynb #ba9dead8
@@ -142,13 +158,17 @@ def _map_tensors(arrays, name):
     "A dict of `np.memmap` as a dict of tensors, N x C x H x W, that read from the disk"
     for k,x in arrays.items():
         if not isinstance(x, np.memmap) or x.dtype not in (np.uint8, np.uint16, np.float32):
-            raise DatasetError(f'{place(name,k)} is not an array of uint8, uint16 or float32 left on the disk, as the others are')
-    res,rows = {},_channels_of_rows(arrays.values(), name)
+            raise DatasetError(f'{place(name,k)} is not an array of uint8, uint16 or float32 left on the disk, '
+                               'as the others are')
+    rows = _channels_of_rows(arrays.values(), name)
+    res = {}
     for k,x in arrays.items():
-        if x.dtype==np.uint8 and x[::len(x)//1000+1].max(initial=0)<=1 and all(x[i:i+1000].max()<=1 for i in range(0, len(x), 1000)):
+        dark = x.dtype==np.uint8 and x[::len(x)//1000+1].max(initial=0)<=1
+        if dark and all(x[i:i+1000].max()<=1 for i in range(0, len(x), 1000)):
             raise DatasetError(f'{place(name,k)} has no value above 1; expected 0 to 255: multiply a mask by 255')
         with warnings.catch_warnings():
-            warnings.simplefilter('ignore')                                    # torch would rather write to it; nobody does
+            # torch would rather write to it; nobody does
+            warnings.simplefilter('ignore')
             res[k] = torch.from_numpy(_nchw(x, place(name,k), rows))
     return res
 
@@ -156,18 +176,20 @@ def _map_tensors(arrays, name):
 def _labels(y, at, n=None, max_bytes=2**32):
     "`y` as class numbers, int64, one for each of `n` images"
     y = _numbers(y, at, max_bytes)
-    if n is not None and y.ndim and len(y)!=n: raise DatasetError(f'{at} has length {len(y):,}; expected {n:,}, one for each image')
+    if n is not None and y.ndim and len(y)!=n:
+        raise DatasetError(f'{at} has length {len(y):,}; expected {n:,}, one for each image')
     if y.ndim==2 and y.shape[1]==1: y = y[:,0]
     if y.ndim==2 and y.size and ((y==0)|(y==1)).all() and (y.sum(1)==1).all(): y = y.argmax(1)
     if y.ndim!=1 or not ((y==np.floor(y)) & (np.abs(y)<2**31)).all(): # neither holds for NaN
-        raise DatasetError(f'{at} is {times(y.shape) or "a single number"} of {y.dtype}; expected class numbers (N), or one-hot rows (N x K)')
+        raise DatasetError(f'{at} is {times(y.shape) or "a single number"} of {y.dtype}; '
+                           'expected class numbers (N), or one-hot rows (N x K)')
     return torch.from_numpy(y.astype(np.int64))
 
 # %% ../../nbs/data/02_arrays.ipynb #fefc521d
 def _vocab(v, at):
     "`v` as a list of str"
-    if not (isinstance(v, (list,tuple)) or isinstance(v, np.ndarray)
-            and v.ndim==1) or len(v)>2**16 or not all(isinstance(o, (str,bytes)) and len(o)<=1000 for o in v):
+    listed = isinstance(v, (list,tuple)) or isinstance(v, np.ndarray) and v.ndim==1
+    if not listed or len(v)>2**16 or not all(isinstance(o, (str,bytes)) and len(o)<=1000 for o in v):
         raise DatasetError(f'{at} is {quoted(v)}; expected a list of strings, a name for each class')
     return [o.decode(errors='replace') if isinstance(o, bytes) else str(o) for o in v]
 
@@ -199,17 +221,19 @@ def known_key(k):
 # %% ../../nbs/data/02_arrays.ipynb #d1a0c010
 def _found_keys(data, name):
     "{key: what it is called in `data`}; raises where images are missing, or a key is nearly one that is not there"
-    names,found = [k for k in data if isinstance(k, str)],{}
+    names = [k for k in data if isinstance(k, str)]
+    found = {}
     if len(data)>1000: raise DatasetError(f'{name} has {len(data):,} keys; expected the arrays of a data set')
     for k in names:
         o = known_key(k)
-        if o in found: raise DatasetError(f'{place(name,k)} and `{quoted(found[o])}` mean the same; expected one of them')
+        if o in found:
+            raise DatasetError(f'{place(name,k)} and `{quoted(found[o])}` mean the same; expected one of them')
         if o: found[o] = k
     for k in 'train_images','test_images':
         if data.get(found.get(k)) is None:
             brought = ', '.join(map(quoted, list(data)[:12])) or 'no key at all'
-            raise DatasetError(f'{place(name,k)} is missing; found {brought}; expected train_images, test_images and, optionally, '
-                               'train_labels, test_labels, valid_images, valid_labels, vocab, value_range')
+            raise DatasetError(f'{place(name,k)} is missing; found {brought}; expected train_images, test_images and, '
+                               'optionally, train_labels, test_labels, valid_images, valid_labels, vocab, value_range')
     for k in names:
         if known_key(k) is None and _near(k) not in (None, *found):
             raise DatasetError(f'{place(name,k)} is nearly `{_near(k)}`, which is not there; expected that very name, '
@@ -235,33 +259,41 @@ def _alone(data, name):
     for _ in range(8):
         if isinstance(data, (list,tuple)) and len(data)==1: data = data[0]
     if isinstance(data, (dict,np.ndarray,torch.Tensor)): return data
-    if isinstance(data, (list,tuple)) and data and isinstance(data[0], (str,os.PathLike)): raise pictures_error(Path(data[0]))
-    what = f'{type(data).__name__}' + (f' of {len(data)}' if isinstance(data, (list,tuple)) else '')
-    raise DatasetError(f'{name} holds a {what}; expected a dict with `train_images` and `test_images`, or one array of images. Of several '
-                       'arrays say what they are, `as_images(dict(train_images=a, test_images=b))`, or join them by `np.concatenate`, '
+    listed = isinstance(data, (list,tuple))
+    if listed and data and isinstance(data[0], (str,os.PathLike)): raise pictures_error(Path(data[0]))
+    what = f'{type(data).__name__}' + (f' of {len(data)}' if listed else '')
+    raise DatasetError(f'{name} holds a {what}; expected a dict with `train_images` and `test_images`, '
+                       'or one array of images. Of several arrays say what they are, '
+                       '`as_images(dict(train_images=a, test_images=b))`, or join them by `np.concatenate`, '
                        'single images by `np.stack`; `safe_unpickle` gives what is in a pickle')
 
-def as_images(data,          # a dict of arrays, with `train_images` and `test_images`; or one array of images
-              name='images', # what messages and plots call the data set
-              test_pct=.05,  # part of a single array that becomes the test split; None makes all of it, in order, training and test split
-              seed=42,       # of that split
-              mapped=False,  # are images `np.memmap`s, to be left on the disk?
-              max_bytes=2**32, # that lists may take as arrays
-              value_range=None, # values of black and white, such as (0, 4095), or 'found', the extremes of the training images; None is 0 to 255, or 0 to 1 of floats, which become bytes
-             ):
+def as_images(
+    data, # a dict of arrays, with `train_images` and `test_images`; or one array of images
+    name='images', # what messages and plots call the data set
+    test_pct=.05, # part of a single array that becomes the test split; None: all of it, in order, is training and test
+    seed=42, # of that split
+    mapped=False, # are images `np.memmap`s, to be left on the disk?
+    max_bytes=2**32, # that lists may take as arrays
+    value_range=None, # (black, white), or 'found': the training extremes; None: 0 to 255, or floats 0 to 1, made bytes
+):
     "`Images` from arrays of any usual layout and type; raises `DatasetError` where they are none"
     data = _alone(data, name)
-    if isinstance(value_range, str) and value_range!='found': raise DatasetError(f"value_range is (black, white) or 'found', not {quoted(value_range)}")
-    if value_range=='found' and mapped: raise DatasetError(f'{name} is left on the disk, where extremes are not looked for: give value_range=(black, white)')
+    if isinstance(value_range, str) and value_range!='found':
+        raise DatasetError(f"value_range is (black, white) or 'found', not {quoted(value_range)}")
+    if value_range=='found' and mapped:
+        raise DatasetError(f'{name} is left on the disk, where extremes are not looked for: '
+                           'give value_range=(black, white)')
     if not isinstance(data, dict): return _split(data, name, test_pct, seed, mapped, value_range)
     data = {k.decode('latin1') if isinstance(k, bytes) else k: v for k,v in data.items()}
     found = _found_keys(data, name)
     images = {k: data[k] for o,k in found.items() if o.endswith('_images')}
     if value_range is None and 'value_range' in found:
-        value_range = tuple(_numbers(data[found['value_range']], place(name,found['value_range'])).flatten().tolist())
+        k = found['value_range']
+        value_range = tuple(_numbers(data[k], place(name,k)).flatten().tolist())
     tensors = _map_tensors(images, name) if mapped else _tensors(images, name, max_bytes, value_range)
     tensors = {o: tensors[k] for o,k in found.items() if k in tensors}
-    n,labels = {o.replace('images', 'labels'): len(x) for o,x in tensors.items()},[o for o in found if o.endswith('_labels')]
+    n = {o.replace('images', 'labels'): len(x) for o,x in tensors.items()}
+    labels = [o for o in found if o.endswith('_labels')]
     for o in labels:
         if o not in n: raise DatasetError(f'{place(name,found[o])} has no images; expected `{o[:-6]}images` beside it')
     labels = {o: _labels(data[found[o]], place(name,found[o]), n[o], max_bytes) for o in labels}
@@ -274,14 +306,16 @@ def _split(x, name, test_pct, seed, mapped, value_range):
     "One array as training and test images"
     at = {'array of images': x}
     x = (_map_tensors(at, name) if mapped else _tensors(at, name, value_range=value_range))['array of images']
-    if test_pct is None: n,order = len(x),None
+    if test_pct is None: train,test = x,x
     else:
         if not 0<test_pct<1: raise DatasetError(f'test_pct is a share between 0 and 1, not {test_pct}')
         n = max(1, round(test_pct*len(x)))
         if n>=len(x):
-            raise DatasetError(f'{name} holds an array of {len(x):,} images; expected enough to split {test_pct:.0%} off as test images')
-        order = None if mapped else torch.from_numpy(np.random.default_rng(seed).permutation(len(x)))
-    if test_pct is None: train,test = x,x
-    elif mapped: train,test = x[:-n],x[-n:]
-    else: train,test = x[order[n:]],x[order[:n]]
-    return Images(train, test, name=name, mapped=mapped, value_range=_found_range(train) if value_range=='found' else value_range)
+            raise DatasetError(f'{name} holds an array of {len(x):,} images; '
+                               f'expected enough to split {test_pct:.0%} off as test images')
+        if mapped: train,test = x[:-n],x[-n:]
+        else:
+            order = torch.from_numpy(np.random.default_rng(seed).permutation(len(x)))
+            train,test = x[order[n:]],x[order[:n]]
+    if value_range=='found': value_range = _found_range(train)
+    return Images(train, test, name=name, mapped=mapped, value_range=value_range)

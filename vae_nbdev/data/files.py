@@ -27,16 +27,21 @@ def _suffix(path):
 # %% ../../nbs/data/03_files.ipynb #0b445916
 def _header(f, at, size):
     "Shape, order and type of the array in .npy format that the next `size` bytes of `f` hold"
-    end,version,start = f.tell()+size,np.lib.format.read_magic(f),f.tell()
+    end = f.tell()+size
+    version = np.lib.format.read_magic(f)
+    start = f.tell()
     n = int.from_bytes(f.read(2 if version==(1,0) else 4), 'little')
     if version not in ((1,0),(2,0),(3,0)) or n>1000:
-        raise DatasetError(f'{at} has a header of {n:,} bytes in version {version}; expected the short one of an array of numbers')
+        raise DatasetError(f'{at} has a header of {n:,} bytes in version {version}; '
+                           'expected the short one of an array of numbers')
     f.seek(start)
-    shape,fortran,dtype = (np.lib.format.read_array_header_1_0 if version==(1,0) else np.lib.format.read_array_header_2_0)(f)
+    if version==(1,0): shape,fortran,dtype = np.lib.format.read_array_header_1_0(f)
+    else: shape,fortran,dtype = np.lib.format.read_array_header_2_0(f)
     if dtype.hasobject: raise DatasetError(f'{at} is an array of Python objects; expected an array of numbers')
     left = end-f.tell()
     if any(type(n) is not int or n<0 for n in shape) or math.prod(shape)*dtype.itemsize>left:
-        raise DatasetError(f'{at} has {left:,} bytes and claims {times(shape)} of {quoted(str(dtype))}; expected as many bytes as it claims')
+        raise DatasetError(f'{at} has {left:,} bytes and claims {times(shape)} of {quoted(str(dtype))}; '
+                           'expected as many bytes as it claims')
     return shape,fortran,dtype
 
 def _array(f, at, size):
@@ -56,8 +61,10 @@ def _read_npy(path, max_bytes):
 def _members(z, name):
     "{key: member} of a zip archive; members that are no part of a data set are None"
     members = {m.filename.removesuffix('.npy'): m for m in z.infolist()}
-    if len(z.infolist())>1000: raise DatasetError(f'{name} has {len(z.infolist()):,} members; expected the arrays of a data set')
-    return members if set(members)=={'arr_0'} else {k: m if known_key(k) else None for k,m in members.items()}
+    if len(z.infolist())>1000:
+        raise DatasetError(f'{name} has {len(z.infolist()):,} members; expected the arrays of a data set')
+    if set(members)=={'arr_0'}: return members
+    return {k: m if known_key(k) else None for k,m in members.items()}
 
 def _unpack(z, member, at):
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -78,9 +85,12 @@ def _map_npy(path, at, start=0, size=None):
         f.seek(start)
         shape,fortran,dtype = _header(f, at, size)
         if dtype not in (np.uint8, np.uint16, np.float32):
-            raise DatasetError(f'{at} is an array of {quoted(str(dtype))}; expected uint8, uint16 or float32: others cannot be left on the disk')
-        if not shape or not math.prod(shape)*dtype.itemsize==start+size-f.tell()>0:
-            raise DatasetError(f'{at} has {start+size-f.tell():,} bytes and claims {times(shape)}; expected as many bytes as it claims')
+            raise DatasetError(f'{at} is an array of {quoted(str(dtype))}; expected uint8, uint16 or float32: '
+                               'others cannot be left on the disk')
+        left = start+size-f.tell()
+        if not shape or not math.prod(shape)*dtype.itemsize==left>0:
+            raise DatasetError(f'{at} has {left:,} bytes and claims {times(shape)}; '
+                               'expected as many bytes as it claims')
         return np.memmap(path, dtype, 'r', f.tell(), shape, 'F' if fortran else 'C')
 
 def _member_start(path, member):
@@ -97,12 +107,15 @@ def _map_member(z, path, k, member, max_bytes):
         if member.file_size>max_bytes: raise too_large(at, max_bytes)
         return _unpack(z, member, at)
     if member.compress_type!=zipfile.ZIP_STORED:
-        raise DatasetError(f'{at} is compressed; expected an .npz written by `np.savez`, or by `write_images(..., compress=False)`')
+        raise DatasetError(f'{at} is compressed; expected an .npz written by `np.savez`, '
+                           'or by `write_images(..., compress=False)`')
     z.open(member).close()                                       # is it there, under its name?
     return _map_npy(path, at, _member_start(path, member), member.file_size)
 
 def _map_npz(path, max_bytes):
-    with zipfile.ZipFile(path) as z: return {k: m and _map_member(z, path, k, m, max_bytes) for k,m in _members(z, path.name).items()}
+    with zipfile.ZipFile(path) as z:
+        members = _members(z, path.name)
+        return {k: m and _map_member(z, path, k, m, max_bytes) for k,m in members.items()}
 
 # %% ../../nbs/data/03_files.ipynb #ad42f066
 def _read(path, suffix, mapped, max_bytes):
@@ -111,21 +124,25 @@ def _read(path, suffix, mapped, max_bytes):
     if suffix=='.npz':
         data = (_map_npz if mapped else _read_npz)(path, max_bytes)
         return data['arr_0'] if set(data)=={'arr_0'} else data
-    if mapped: raise DatasetError(f'{path.name} cannot be left on the disk; expected .npy, or .npz written without compression')
+    if mapped:
+        raise DatasetError(f'{path.name} cannot be left on the disk; '
+                           'expected .npy, or .npz written without compression')
     with (gzip.open if suffix=='.pkl.gz' else open)(path, 'rb') as f: return safe_unpickle(f, max_bytes)
 
-def read_images(path,         # file that ends in .npz, .npy, .pkl or .pkl.gz
-                test_pct=.05, # part of a bare array that becomes the test split; None makes all of it, in order, training and test split
-                seed=42,      # of that split
-                mapped=False, # leave the images (.npy or uncompressed .npz) on the disk, and read what is used
-                max_bytes=2**32, # memory that the data may take, about; more is an error
-                value_range=None, # values of black and white, as for `as_images`
-               ):
+def read_images(
+    path, # file that ends in .npz, .npy, .pkl or .pkl.gz
+    test_pct=.05, # part of a bare array that becomes the test split; None: all of it, in order, is training and test
+    seed=42, # of that split
+    mapped=False, # leave the images (.npy or uncompressed .npz) on the disk, and read what is used
+    max_bytes=2**32, # memory that the data may take, about; more is an error
+    value_range=None, # values of black and white, as for `as_images`
+):
     "`Images` from a file; raises `DatasetError` or `UnsafePickleError`, which name file, key and what was expected"
     path = Path(path)
     suffix = _suffix(path)
     if not path.is_file():
-        raise FileNotFoundError(f'There is no file {path}' + (': it is a folder, a pipe or a device' if path.exists() else ''))
+        other = ': it is a folder, a pipe or a device' if path.exists() else ''
+        raise FileNotFoundError(f'There is no file {path}{other}')
     with reading(path.name, f'a whole {suffix} file'): data = _read(path, suffix, mapped, max_bytes)
     return as_images(data, path.name, test_pct, seed, mapped, max_bytes, value_range)
 
@@ -133,13 +150,18 @@ def read_images(path,         # file that ends in .npz, .npy, .pkl or .pkl.gz
 def _arrays(images):
     "The dict that is written"
     c,h,w = images.image_shape
-    last = c==1 or not (h in (1,3) and w not in (1,3))                            # a height of 1 or 3 would be taken for channels
-    x = {f'{s}_images': getattr(images, f'{s}_images').permute((0,2,3,1) if last else (0,1,2,3)).contiguous().cpu().numpy() for s in images.splits()}
+    splits = images.splits()
+    # a height of 1 or 3 would be taken for channels
+    last = c==1 or not (h in (1,3) and w not in (1,3))
+    order = (0,2,3,1) if last else (0,1,2,3)
+    x = {f'{s}_images': getattr(images, f'{s}_images').permute(order) for s in splits}
+    x = {k: o.contiguous().cpu().numpy() for k,o in x.items()}
     plain = images.train_images.dtype==torch.uint8 and images.value_range==(0,255)
     if plain and max(o.max() for o in x.values())==1: x = {k: o/np.float32(255) for k,o in x.items()}
     res = {k: o[...,0] if c==1 else o for k,o in x.items()}
     if not plain: res['value_range'] = np.array(images.value_range)
-    if images.train_labels is not None: res |= {f'{s}_labels': getattr(images, f'{s}_labels').cpu().numpy() for s in images.splits()}
+    if images.train_labels is not None:
+        res |= {f'{s}_labels': getattr(images, f'{s}_labels').cpu().numpy() for s in splits}
     if images.vocab is not None: res['vocab'] = images.vocab
     return res
 
@@ -151,13 +173,15 @@ def _dump(data, f, suffix, compress):
         with gzip.GzipFile('', 'wb', 6, f, mtime=0) as g: pickle.dump(data, g, protocol=4)
 
 # %% ../../nbs/data/03_files.ipynb #93c4dd0e
-def write_images(images, # what `read_images` gives
-                 path,   # file to write, ends in .npz, .pkl or .pkl.gz
-                 compress=True, # compress an .npz? False, to read it with `mapped=True` later
-                ):
+def write_images(
+    images, # what `read_images` gives
+    path, # file to write, ends in .npz, .pkl or .pkl.gz
+    compress=True, # compress an .npz? False, to read it with `mapped=True` later
+):
     "Write a data set to one file, atomically; returns its path"
     path = Path(path)
-    if path.suffix.lower()=='.npy': raise DatasetError(f'{path.name} would hold one array only; expected .npz, .pkl or .pkl.gz')
+    if path.suffix.lower()=='.npy':
+        raise DatasetError(f'{path.name} would hold one array only; expected .npz, .pkl or .pkl.gz')
     suffix = _suffix(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, lambda f: _dump(_arrays(images), f, suffix, compress))

@@ -14,7 +14,8 @@ from fastcore.basics import patch
 from ..core import times
 
 # %% ../../nbs/data/00_images.ipynb #77334a5a
-class DatasetError(ValueError): "What was read is no data set of images: the message names file, key and what was expected"
+class DatasetError(ValueError):
+    "What was read is no data set of images: the message names file, key and what was expected"
 
 # %% ../../nbs/data/00_images.ipynb #c41e9877
 def quoted(o):
@@ -33,8 +34,8 @@ def too_large(
     max_bytes:int, # That it may take
 ) -> DatasetError:
     "The error for what asks for more memory than it may have"
-    return DatasetError(f'{name} would take more than {max_bytes:,} bytes of memory; where you trust it, give a larger `max_bytes`, '
-                        'or leave it on the disk, mapped=True (.npy or uncompressed .npz)')
+    return DatasetError(f'{name} would take more than {max_bytes:,} bytes of memory; where you trust it, '
+                        'give a larger `max_bytes`, or leave it on the disk, mapped=True (.npy or uncompressed .npz)')
 
 # %% ../../nbs/data/00_images.ipynb #fca13d26
 split_names = 'train', 'test', 'valid'
@@ -43,8 +44,10 @@ split_names = 'train', 'test', 'valid'
 _ranges = {torch.uint8: (0, 255), torch.uint16: (0, 65535), torch.float32: (0., 1.)}
 
 def _checked_range(r, name):
-    if not (isinstance(r, (tuple,list)) and len(r)==2 and all(isinstance(o, (int,float)) and math.isfinite(o) for o in r) and r[0]<r[1]):
-        raise DatasetError(f'{place(name, "value_range")} is {quoted(r)}; expected the value of black and that of white, such as (0, 4095)')
+    pair = isinstance(r, (tuple,list)) and len(r)==2
+    if not (pair and all(isinstance(o, (int,float)) and math.isfinite(o) for o in r) and r[0]<r[1]):
+        raise DatasetError(f'{place(name, "value_range")} is {quoted(r)}; '
+                           'expected the value of black and that of white, such as (0, 4095)')
     return tuple(r)
 
 @dataclass(repr=False, eq=False)
@@ -59,10 +62,11 @@ class Images:
     vocab       : list = None         # names of the classes, `vocab[label]`; the numbers themselves when not given
     name        : str = 'images'      # what plots and messages call the data set
     mapped      : bool = False        # are the images left on the disk? (see `read_images`)
-    value_range : tuple = None        # values of black and of white; None is all that the type can hold, and 0 to 1 of floats
+    value_range : tuple = None        # of black and of white; None is all that the type can hold, and 0 to 1 of floats
 
     def __post_init__(self):
-        splits,own = self.splits(),_ranges.get(getattr(self.train_images, 'dtype', None))
+        splits = self.splits()
+        own = _ranges.get(getattr(self.train_images, 'dtype', None))
         self.value_range = own if self.value_range is None else _checked_range(self.value_range, self.name)
         for split in splits: _check_images(self, split)
         labelled = any(getattr(self, f'{s}_labels') is not None for s in split_names)
@@ -82,59 +86,80 @@ class Images:
     def __repr__(self):
         counts = ', '.join(f'{len(getattr(self, f"{s}_images")):,} {s}' for s in self.splits())
         classes = f', {len(self.vocab)} classes' if self.train_labels is not None else ''
-        kind = '' if self.train_images.dtype is torch.uint8 else f', {str(self.train_images.dtype)[6:]} from {self.value_range[0]:g} to {self.value_range[1]:g}'
+        kind = ''
+        if self.train_images.dtype is not torch.uint8:
+            lo,hi = self.value_range
+            kind = f', {str(self.train_images.dtype)[6:]} from {lo:g} to {hi:g}'
         return f'Images {self.name}: {counts}, {times(self.image_shape)}{kind}{classes}'
 
 # %% ../../nbs/data/00_images.ipynb #032e237b
 def _check_images(images, split):
-    x,at = getattr(images, f'{split}_images'), place(images.name, f'{split}_images')
+    at = place(images.name, f'{split}_images')
+    x = getattr(images, f'{split}_images')
     if not (isinstance(x, torch.Tensor) and x.dtype in _ranges and x.ndim==4):
-        found = f'a {x.dtype} tensor of {times(x.shape)}' if isinstance(x, torch.Tensor) else f'of type {type(x).__name__}'
-        raise DatasetError(f'{at} is {found}; expected a torch tensor of uint8, uint16 or float32, N x C x H x W (`as_images` makes one)')
+        found = f'of type {type(x).__name__}'
+        if isinstance(x, torch.Tensor): found = f'a {x.dtype} tensor of {times(x.shape)}'
+        raise DatasetError(f'{at} is {found}; expected a torch tensor of uint8, uint16 or float32, N x C x H x W '
+                           '(`as_images` makes one)')
     if x.numel()==0: raise DatasetError(f'{at} holds no images ({times(x.shape)}); expected at least one')
     shape = tuple(x.shape[1:])
     if shape!=images.image_shape:
         raise DatasetError(f'{at} has images of {times(shape)} and `train_images` of {times(images.image_shape)} '
                            '(channels x height x width); expected the same in every split')
-    if x.dtype!=images.train_images.dtype: raise DatasetError(f'{at} is {x.dtype} and `train_images` {images.train_images.dtype}; expected the same type')
+    if x.dtype!=images.train_images.dtype:
+        raise DatasetError(f'{at} is {x.dtype} and `train_images` {images.train_images.dtype}; expected the same type')
+    if x.dtype!=torch.float32 or images.mapped: return
     lo,hi = images.value_range
-    if x.dtype==torch.float32 and not images.mapped and not (x.min()>=lo-1e-3*(hi-lo) and x.max()<=hi+1e-3*(hi-lo)):          # neither holds for NaN
-        raise DatasetError(f'{at} goes from {x.min():.4g} to {x.max():.4g}; expected {lo:g} to {hi:g}: give `value_range`, the values of black and white')
+    slack = 1e-3*(hi-lo)
+    if not (x.min()>=lo-slack and x.max()<=hi+slack):                         # neither holds for NaN
+        raise DatasetError(f'{at} goes from {x.min():.4g} to {x.max():.4g}; expected {lo:g} to {hi:g}: '
+                           'give `value_range`, the values of black and white')
 
 # %% ../../nbs/data/00_images.ipynb #3b4e4f28
 def _check_labels(images, split):
-    y,n,at = getattr(images, f'{split}_labels'), len(getattr(images, f'{split}_images')), place(images.name, f'{split}_labels')
-    if y is None: raise DatasetError(f'{at} is missing, though another split has labels; expected labels for every split or for none')
+    at = place(images.name, f'{split}_labels')
+    y = getattr(images, f'{split}_labels')
+    n = len(getattr(images, f'{split}_images'))
+    if y is None:
+        raise DatasetError(f'{at} is missing, though another split has labels; expected labels for every split '
+                           'or for none')
     if not (isinstance(y, torch.Tensor) and y.dtype==torch.int64 and y.ndim==1):
-        raise DatasetError(f'{at} is of type {getattr(y, "dtype", type(y).__name__)}; expected a torch.int64 tensor, one '
-                           'class number an image')
+        raise DatasetError(f'{at} is of type {getattr(y, "dtype", type(y).__name__)}; expected a torch.int64 tensor, '
+                           'one class number an image')
     if len(y)!=n: raise DatasetError(f'{at} has length {len(y):,}; expected {n:,}, one for each of `{split}_images`')
-    if y.min()<0 or y.max()>=2**16: raise DatasetError(f'{at} goes from {y.min()} to {y.max()}; expected class numbers from 0 to 65,535')
+    if y.min()<0 or y.max()>=2**16:
+        raise DatasetError(f'{at} goes from {y.min()} to {y.max()}; expected class numbers from 0 to 65,535')
     return y.max().item()
 
 # %% ../../nbs/data/00_images.ipynb #b52340c2
 def _check_vocab(images, top):
     if images.vocab is None: return [str(i) for i in range(top+1)]
+    at = place(images.name, 'vocab')
     if not (isinstance(images.vocab, list) and all(isinstance(o, str) for o in images.vocab)):
-        raise DatasetError(f'{place(images.name, "vocab")} is {quoted(images.vocab)}; expected a list of strings, a name for each class')
+        raise DatasetError(f'{at} is {quoted(images.vocab)}; expected a list of strings, a name for each class')
     if len(images.vocab)<=top:
-        raise DatasetError(f'{place(images.name, "vocab")} has {len(images.vocab)} names; expected at least {top+1}, as '
-                           f'labels go up to {top}')
+        raise DatasetError(f'{at} has {len(images.vocab)} names; expected at least {top+1}, as labels go up to {top}')
     return images.vocab
 
 # %% ../../nbs/data/00_images.ipynb #d1a0c002
-def _extremes(x): a = x.cpu().numpy(); return a.min().item(),a.max().item()
+def _extremes(x):
+    a = x.cpu().numpy()
+    return a.min().item(),a.max().item()
 
 def _warn_of_dark(images, split):
     "A warning where no pixel of a split is brighter than the middle of the scale, or all are the same"
-    x,at = getattr(images, f'{split}_images'), place(images.name, f'{split}_images')
-    (lo,hi),(black,white) = _extremes(x[::len(x)//1000+1]),images.value_range
+    at = place(images.name, f'{split}_images')
+    x = getattr(images, f'{split}_images')
+    lo,hi = _extremes(x[::len(x)//1000+1])
+    black,white = images.value_range
     middle = (black+white)/2
     if lo<hi and hi>=middle: return
     if not images.mapped: lo,hi = _extremes(x)
-    if lo==hi: warnings.warn(f'{at}: every pixel is {hi:g}, so there is nothing to learn from these images', stacklevel=2)
-    elif hi<middle: warnings.warn(f'{at}: the largest value is {hi:g} of {white:g}, which is nearly black. If {hi:g} is meant to be white, '
-                                  f'give value_range=({black:g}, {hi:g})', stacklevel=2)
+    if lo==hi:
+        warnings.warn(f'{at}: every pixel is {hi:g}, so there is nothing to learn from these images', stacklevel=2)
+    elif hi<middle:
+        warnings.warn(f'{at}: the largest value is {hi:g} of {white:g}, which is nearly black. If {hi:g} is meant '
+                      f'to be white, give value_range=({black:g}, {hi:g})', stacklevel=2)
 
 # %% ../../nbs/data/00_images.ipynb #7b8d3011
 def _rows(images, n):
@@ -163,7 +188,8 @@ def as_colour(
 def _sheet(images, rows, n):
     "One picture, H x W x C, of the images whose indices are in `rows`, with a white line between them"
     (c,h,w),(lo,hi) = images.image_shape,images.value_range
-    sheet = torch.full((len(rows),n,min(c, 3) if c!=2 else 3,h+1,w+1), 255, dtype=torch.uint8)
+    shown = 1 if c==1 else 3
+    sheet = torch.full((len(rows),n,shown,h+1,w+1), 255, dtype=torch.uint8)
     for row,i in zip(sheet, rows):
         x = images.train_images[i]
         if x.dtype!=torch.uint8 or (lo,hi)!=(0,255): x = ((x.float()-lo)/(hi-lo)*255).clamp(0, 255).byte()
@@ -177,9 +203,12 @@ def show(self:Images,
         ):
     "Figure with training images: a row a class (at most ten classes), or three rows where there are no labels"
     names,rows = zip(*_rows(self, n))
-    n,(h,w) = max(map(len, rows)),self.image_shape[1:]
-    sheet,side = _sheet(self, rows, n),max(h, w)
-    inches = min(math.ceil(56/side)*side, 64, max(28, 640//n))/side/72   # of one pixel; a tile has 56 pixels of the screen or more
+    n = max(map(len, rows))
+    h,w = self.image_shape[1:]
+    side = max(h, w)
+    sheet = _sheet(self, rows, n)
+    # of one pixel; a tile has 56 pixels of the screen or more
+    inches = min(math.ceil(56/side)*side, 64, max(28, 640//n))/side/72
     fig = plt.figure(figsize=(inches*sheet.shape[1], inches*sheet.shape[0]), dpi=72)
     plt.close(fig) # it is returned, and would be shown twice
     ax = fig.add_axes((0,0,1,1))
@@ -200,7 +229,8 @@ def _png(fig):
 # %% ../../nbs/data/00_images.ipynb #8bbcf295
 @patch
 def _repr_html_(self:Images):
-    n,png = 10,_png(self.show(10))
+    n = 10
+    png = _png(self.show(n))
     while len(png)>100_000 and n>1:
         n = min(n-1, max(1, n*100_000//len(png)))
         png = _png(self.show(n))

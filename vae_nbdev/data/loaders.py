@@ -69,11 +69,15 @@ class ImageSource:
 
     def checksum(self) -> str:
         "By which these images are known again: of a thousand that are spread over them"
-        return checksum(self.batch(torch.linspace(0, len(self)-1, min(len(self), 1000)).long().to(self.device)))
+        idxs = torch.linspace(0, len(self)-1, min(len(self), 1000)).long()
+        return checksum(self.batch(idxs.to(self.device)))
 
     @property
-    def iloc(self): return self                                            # fastai takes what has one as it is, in one piece
-    def __getitem__(self, i): return self.batch(torch.as_tensor(i)) if isinstance(i, (list,range,Tensor)) else self.batch(torch.tensor([i]))[0]
+    def iloc(self): return self                                     # fastai takes what has one as it is, in one piece
+
+    def __getitem__(self, i):
+        if isinstance(i, (list,range,Tensor)): return self.batch(torch.as_tensor(i))
+        return self.batch(torch.tensor([i]))[0]
 
 # %% ../../nbs/data/06_loaders.ipynb #9d2a620b
 class TensorSource(ImageSource):
@@ -83,7 +87,8 @@ class TensorSource(ImageSource):
         labels:Tensor=None, # N, int64
         mapped:bool=False, # Are they left on the disk?
     ):
-        if images.ndim!=4: raise ValueError(f'ImageDL wants images N x C x H x W, not an array of shape {tuple(images.shape)}')
+        if images.ndim!=4:
+            raise ValueError(f'ImageDL wants images N x C x H x W, not an array of shape {tuple(images.shape)}')
         self.images,self.labels,self.mapped = images,labels,mapped
 
     def __len__(self): return len(self.images)
@@ -100,12 +105,14 @@ class TensorSource(ImageSource):
     def image_shape(self): return tuple(self.images.shape[1:])
 
 # %% ../../nbs/data/06_loaders.ipynb #91d8d572
-_no_workers = 'a batch is one gather of bytes in this process, and other processes would only slow it down; leave num_workers out'
+_no_workers = ('a batch is one gather of bytes in this process, and other processes would only slow it down; '
+               'leave num_workers out')
 
 def _as_source(o):
     if isinstance(o, ImageSource): return o
     try: return TensorSource(torch.as_tensor(o))
-    except (TypeError, RuntimeError): raise ValueError('ImageDL wants one array of images, N x C x H x W, not a list') from None
+    except (TypeError, RuntimeError):
+        raise ValueError('ImageDL wants one array of images, N x C x H x W, not a list') from None
 
 class ImageDL(TfmdDL):
     "Batches `(x, x)`, or with labels `(x, y, x)`, of an `ImageSource`"
@@ -114,15 +121,17 @@ class ImageDL(TfmdDL):
         bs:int=100, # Images in a batch
         shuffle:bool=False, # A new order each epoch?
         steps:int=None, # Batches in an epoch, where the loader shuffles; None is once through the images
-        block:int=None, # Images that lie together are read together, for a file on the disk: so many; None is one by one, in memory
+        block:int=None, # For a file on the disk: how many neighbours are read together; None is one by one, in memory
         labels:bool=False, # Give the labels of the images too?
         num_workers:int=0, # Must be 0: there is nothing for other processes to do
         **kwargs
     ):
         if num_workers: raise ValueError(f'num_workers={num_workers}: {_no_workers}')
-        self.source,self.labels = _as_source(getattr(dataset, 'items', dataset)),labels
-        if labels and self.source.labels is None: raise ValueError('These images have no labels that batches could hold: leave out labels=True')
-        self.steps,self.block = steps if shuffle else None,block
+        self.source = _as_source(getattr(dataset, 'items', dataset))
+        if labels and self.source.labels is None:
+            raise ValueError('These images have no labels that batches could hold: leave out labels=True')
+        self.labels,self.block = labels,block
+        self.steps = steps if shuffle else None
         super().__init__(dataset, bs=bs, shuffle=shuffle, num_workers=0, **kwargs)
 
     def __len__(self): return self.steps or super().__len__()
@@ -132,11 +141,14 @@ class ImageDL(TfmdDL):
         if not self.shuffle: self.after_batch.split_idx = 1                   # in order, for evaluation: nothing random
 
     def new(self, dataset=None, cls=None, **kwargs):
-        dl = super().new(dataset, cls, **merge(dict(steps=self.steps, block=self.block, labels=self.labels), kwargs))
+        own = dict(steps=self.steps, block=self.block, labels=self.labels)
+        dl = super().new(dataset, cls, **merge(own, kwargs))
         if dataset is None: dl.source = self.source                           # where it is by now
         return dl
 
-    def _one_pass(self): self._n_inp,self._types = self.n_inp,{tuple: [Tensor]*(2+self.labels)}
+    def _one_pass(self):
+        self._n_inp = self.n_inp
+        self._types = {tuple: [Tensor]*(2+self.labels)}
 
     @property
     def n_inp(self) -> int:
@@ -165,7 +177,8 @@ def create_batches(self:ImageDL,
     "Batches of images, as the source has them"
     self.source.to(self.device)
     pair = next((f for f in self.after_batch.fs if isinstance(f, PairWithSelf)), None)
-    for idxs in torch.from_numpy(np.fromiter(samps, np.int64)).to(self.source.device).split(self.bs):
+    order = torch.from_numpy(np.fromiter(samps, np.int64)).to(self.source.device)
+    for idxs in order.split(self.bs):
         if len(idxs)<self.bs and self.drop_last: return
         if pair: pair.y = self.source.labels[idxs] if self.labels else None
         yield self.source.batch(idxs)
@@ -194,7 +207,7 @@ def show_results(self:ImageDL,
     b, # Batch
     out:Tensor, # What the model makes of it: B x C x H x W
     max_n:int=9, # Images at most
-    show:bool=True, # Show them? Else they are returned as fastai's `TensorBoardCallback` wants them: (x, y, samples, outs)
+    show:bool=True, # Show them? Else return what fastai's `TensorBoardCallback` wants: (x, y, samples, outs)
     **kwargs
 ):
     "Show up to `max_n` images of a batch, and below them what the model made of them"
@@ -205,14 +218,16 @@ def show_results(self:ImageDL,
 @patch(as_prop=True)
 def items(self:ImageDL):
     "Not for this loader: says what to call instead"
-    raise NotImplementedError("Images one by one are in `dl.source`, and the worst of a split `split_images(dls, 'valid')[losses.topk(9).indices]`, "
+    raise NotImplementedError('Images one by one are in `dl.source`, and the worst of a split '
+                              "`split_images(dls, 'valid')[losses.topk(9).indices]`, "
                               'for losses = learn.get_preds(with_loss=True)[2]')
 
 # %% ../../nbs/data/06_loaders.ipynb #d1a3c001
 def _takes(tfm, x):
     "Has a fastai transform a method for such a batch? Where it has none, the batch passes as it is"
     if not hasattr(tfm, 'encodes'): return type(tfm).__call__ is not Transform.__call__
-    f,args = (tfm.encodes._f, (tfm, x)) if isinstance(tfm.encodes, MethodType) else (tfm.encodes, (x,))
+    f,args = tfm.encodes,(x,)
+    if isinstance(f, MethodType): f,args = f._f,(tfm, x)
     try: f.resolve_method(args)
     except NotFoundLookupError: return False
     return True
@@ -233,7 +248,7 @@ def _name(f): return getattr(f, '__name__', type(f).__name__)
 
 # %% ../../nbs/data/06_loaders.ipynb #d1a3c002
 class _Others(Transform):
-    "fastai's image transforms, modules and functions, one after the other; what draws random numbers acts on training images alone"
+    "fastai's image transforms, modules and functions, one after the other; what is random acts on training images only"
     order,parameters = 27,('modules',)
     def __init__(self, tfms):
         super().__init__()
@@ -242,8 +257,10 @@ class _Others(Transform):
 
     def setups(self, dl):
         "Try each on a few images: is it random, and does it give images again?"
-        states,self.random,self.clips = _random_states(),[],[]
-        x = dl.after_batch(dl.source.batch(torch.arange(min(8, len(dl.source)), device=dl.source.device)).to(dl.device or 'cpu'))
+        states = _random_states()
+        self.random,self.clips = [],[]
+        few = torch.arange(min(8, len(dl.source)), device=dl.source.device)
+        x = dl.after_batch(dl.source.batch(few).to(dl.device or 'cpu'))
         self.modules.to(x.device)
         for f in self.tfms:
             self.clips.append(bool(x.min()>=0 and x.max()<=1))
@@ -256,11 +273,12 @@ class _Others(Transform):
         before = _state_bytes()
         try: y = self._apply(f, x, 0)
         except Exception as e:
-            raise ValueError(f'{_name(f)} in batch_tfms fails on a batch of images, B x C x H x W in [0, 1]: {e}') from e
+            raise ValueError(f'{_name(f)} in batch_tfms fails on a batch of images, B x C x H x W in [0, 1]: '
+                             f'{e}') from e
         if not (isinstance(y, Tensor) and y.shape==x.shape and y.is_floating_point()):
             found = f'{y.dtype}, {times(y.shape)}' if isinstance(y, Tensor) else f'a {type(y).__name__}'
-            raise ValueError(f'{_name(f)} in batch_tfms makes {found} of a batch of floats, {times(x.shape)}; it must keep shape and type: '
-                             'make images of another size before they are handed in')
+            raise ValueError(f'{_name(f)} in batch_tfms makes {found} of a batch of floats, {times(x.shape)}; '
+                             'it must keep shape and type: make images of another size before they are handed in')
         return y,_state_bytes()!=before
 
     @torch.no_grad()
@@ -295,12 +313,13 @@ def _sorted_out(batch_tfms):
     others = [o for o in tfms if not any(o is p for p in own)]
     for o in others:
         if not callable(o):
-            raise TypeError(f'batch_tfms has a {type(o).__name__}: expected transforms, modules or functions of a batch')
+            raise TypeError(f'batch_tfms has a {type(o).__name__}: '
+                            'expected transforms, modules or functions of a batch')
         if isinstance(o, IntToFloatTensor):
             raise ValueError('batch_tfms has an IntToFloatTensor, but images are in [0, 1] already: leave it out')
         if isinstance(o, Transform) and not _takes(o, TensorImage(plain)):
-            raise TypeError(f'{_name(o)} in batch_tfms is for single items and would pass batches over: apply it before images are '
-                            'handed in')
+            raise TypeError(f'{_name(o)} in batch_tfms is for single items and would pass batches over: '
+                            'apply it before images are handed in')
     return [*own, *L(_Others(others) if others else None)]
 
 def ImagesBlock(
@@ -311,8 +330,8 @@ def ImagesBlock(
     tfms = [ScaleImages(*value_range), *_sorted_out(batch_tfms), PairWithSelf()]
     twice = [k.__name__ for k,n in Counter(type(o) for o in tfms).items() if n>1]
     if twice:
-        raise ValueError(f'There are two batch transforms of the class {", ".join(twice)}, of which fastai keeps only the last: '
-                         'join them in one function')
+        raise ValueError(f'There are two batch transforms of the class {", ".join(twice)}, '
+                         'of which fastai keeps only the last: join them in one function')
     return TransformBlock(batch_tfms=tfms, dl_type=ImageDL)
 
 # %% ../../nbs/data/06_loaders.ipynb #611450c3
@@ -330,43 +349,53 @@ class _Joined:
 def _holdout(images, pct, seed):
     "`images` with `pct` of its training images moved to a validation split"
     if images.mapped:
-        raise ValueError(f'{images.name} is left on the disk, where its training images cannot be split: put `valid_images` '
-                         'into the file, or leave out valid_pct')
+        raise ValueError(f'{images.name} is left on the disk, where its training images cannot be split: '
+                         'put `valid_images` into the file, or leave out valid_pct')
     if not 0<pct<1: raise ValueError(f'valid_pct is a share between 0 and 1, not {pct}')
     idxs = torch.randperm(len(images.train_images), generator=torch.Generator().manual_seed(seed))
     n = round(pct*len(idxs))
     if not 0<n<len(idxs): raise ValueError(f'valid_pct={pct} of {len(idxs)} training images leaves a split empty')
-    y = images.train_labels
-    return Images(**vars(images) | dict(train_images=images.train_images[idxs[n:]], valid_images=images.train_images[idxs[:n]],
-                  train_labels=None if y is None else y[idxs[n:]], valid_labels=None if y is None else y[idxs[:n]]))
+    train,valid = idxs[n:],idxs[:n]
+    x,y = images.train_images,images.train_labels
+    new = dict(train_images=x[train], valid_images=x[valid], train_labels=None, valid_labels=None)
+    if y is not None: new |= dict(train_labels=y[train], valid_labels=y[valid])
+    return Images(**vars(images) | new)
 
 # %% ../../nbs/data/06_loaders.ipynb #d1a3c009
 def _datasets(images, tfms=None):
     "fastai `DataBlock` of the splits of `images`, each in one piece"
     splits = [s for s in ('train', 'valid', 'test') if s in images.splits()]
-    joined = _Joined([TensorSource(getattr(images, f'{s}_images'), getattr(images, f'{s}_labels'), images.mapped) for s in splits])
-    return DataBlock(ImagesBlock(tfms, images.value_range), get_items=lambda o: joined, splitter=lambda o: joined.ranges())
+    arrays = [(getattr(images, f'{s}_images'), getattr(images, f'{s}_labels')) for s in splits]
+    joined = _Joined([TensorSource(x, y, images.mapped) for x,y in arrays])
+    block = ImagesBlock(tfms, images.value_range)
+    return DataBlock(block, get_items=lambda o: joined, splitter=lambda o: joined.ranges())
 
 def _loaders_like(images, like):
     "Loaders of `images` with the transforms of `like`"
     if images.image_shape!=tuple(like.image_shape):
-        raise ValueError(f'{images.name} has images of {images.image_shape} and the loaders they are to be like of {tuple(like.image_shape)} '
-                         '(channels, height, width): resize them')
+        raise ValueError(f'{images.name} has images of {images.image_shape} and the loaders they are to be like '
+                         f'of {tuple(like.image_shape)} (channels, height, width): resize them')
     moments = getattr(like, 'class_moments', None)
     if moments: images = normalize_class_contrast(images, moments=moments)
-    sets,block = _datasets(images).datasets(images),1024 if images.mapped else None
+    sets = _datasets(images).datasets(images)
+    block = 1024 if images.mapped else None
     train = like.train.new(sets.subset(0), block=block, drop_last=len(images.train_images)>=like.train.bs)
-    dls = DataLoaders(train, *(like.loaders[-1].new(sets.subset(i), block=block) for i in range(1, sets.n_subsets)),
-                      path=like.path, device=like.device)
-    dls.class_moments,dls.config = moments,like.config | dict(source=images.name)
+    others = [like.loaders[-1].new(sets.subset(i), block=block) for i in range(1, sets.n_subsets)]
+    dls = DataLoaders(train, *others, path=like.path, device=like.device)
+    dls.class_moments = moments
+    dls.config = like.config | dict(source=images.name)
     return images,dls
 
 # %% ../../nbs/data/06_loaders.ipynb #d1a3c011
-_elsewhere = dict(num_workers=_no_workers, item_tfms='all transforms are given as batch_tfms', batch_size='that is bs here, as in fastai')
+_elsewhere = dict(
+    num_workers=_no_workers,
+    item_tfms='all transforms are given as batch_tfms',
+    batch_size='that is bs here, as in fastai')
 
 def _check_arguments(kwargs):
     "An error for what neither `image_dls` nor any source of images takes"
-    options = {k for f in (read_images, texture_images, digits_images, natural_images) for k in inspect.signature(f).parameters}
+    sources = read_images,texture_images,digits_images,natural_images
+    options = {k for f in sources for k in inspect.signature(f).parameters}
     for k in kwargs.keys()-options:
         close = difflib.get_close_matches(k, [*inspect.signature(image_dls).parameters, *options], n=1)
         why = _elsewhere.get(k) or (f'did you mean {close[0]}?' if close else 'see its signature for what it takes')
@@ -377,9 +406,15 @@ def _images_of(source, whole, **kwargs):
     if isinstance(source, Images):
         if kwargs: raise TypeError(f'`Images` are loaded already: {", ".join(kwargs)} is for a name or a path')
         return source
-    if not isinstance(source, (str, os.PathLike)): return as_images(source, **(dict(test_pct=None) if whole else {}), **kwargs)
-    file = whole and str(source).lower().endswith(('.npz', '.npy', '.pkl', '.pkl.gz'))
-    return load_dataset(source, **(dict(test_pct=None) if file else {}), **kwargs)
+    one = dict(test_pct=None) if whole else {}
+    if not isinstance(source, (str, os.PathLike)): return as_images(source, **one, **kwargs)
+    if not str(source).lower().endswith(('.npz', '.npy', '.pkl', '.pkl.gz')): one = {}
+    return load_dataset(source, **one, **kwargs)
+
+def _config_of(o):
+    "What the config of loaders has of a batch transform"
+    if isinstance(o, Transform): return config(o)
+    return o if isinstance(o, dict) else _name(o)
 
 # %% ../../nbs/data/06_loaders.ipynb #4e2f10ff
 @delegates(load_dataset, keep=True)
@@ -390,26 +425,28 @@ def image_dls(
     whiten:float=None, # ZCA whitening with this regulariser, for example .01
     contrast:str=None, # 'image' or 'class': normalise contrast by each
     random_contrast:bool=False, # Training images with random contrast?
-    batch_tfms:list=None, # More batch transforms: `RandomFlip()`, fastai's `aug_transforms()`, torchvision's, modules or functions
+    batch_tfms:list=None, # Others: `RandomFlip()`, fastai's `aug_transforms()`, torchvision's, modules or functions
     steps:int=None, # Batches in an epoch; None is once through the training images
     labels:bool=False, # Batches `(x, label, x)`, for a model that takes the label?
-    valid_pct:float=None, # Share of the training images to validate on; None is the set's validation split, else the test split
+    valid_pct:float=None, # Share of training images to validate on; None is the set's validation, else its test split
     seed:int=42, # Of the choice of validation images alone, not of the data set
     device=None, # Where the images are kept; None is fastai's default
-    like:DataLoaders=None, # Loaders whose fitted transforms, batch size and device these get, instead of all of the above: `learn.dls`
+    like:DataLoaders=None, # Loaders whose fitted transforms, bs and device these get instead of the above: `learn.dls`
     **kwargs
 ) -> DataLoaders: # With `train`, `valid`, `test`, `images`, `image_shape`, `vocab`
     "fastai `DataLoaders` of the images called `source`"
     asked = dict(bs=bs, binarize=binarize, whiten=whiten, contrast=contrast, random_contrast=random_contrast or None,
                  batch_tfms=batch_tfms, steps=steps, labels=labels or None, valid_pct=valid_pct, device=device)
     asked = {k: v for k,v in asked.items() if v is not None}
-    if like is not None and not (isinstance(like, DataLoaders) and isinstance(like.train, ImageDL) and hasattr(like, 'config')):
-        raise TypeError(f'like is what image_dls made, such as learn.dls, not a {type(like).__name__}')
-    if like is not None and asked: raise TypeError(f'like= brings everything with it: leave out {", ".join(asked)}')
-    if contrast not in (None, 'image', 'class'): raise ValueError(f"contrast is None, 'image' or 'class', not {contrast!r}")
+    if like is not None:
+        if not (isinstance(like, DataLoaders) and isinstance(like.train, ImageDL) and hasattr(like, 'config')):
+            raise TypeError(f'like is what image_dls made, such as learn.dls, not a {type(like).__name__}')
+        if asked: raise TypeError(f'like= brings everything with it: leave out {", ".join(asked)}')
+    if contrast not in (None, 'image', 'class'):
+        raise ValueError(f"contrast is None, 'image' or 'class', not {contrast!r}")
     if random_contrast and binarize=='threshold':
-        raise ValueError("random_contrast changes nothing before binarize='threshold', since a pixel above grey stays above grey: "
-                         "leave one of them out, or take binarize='sample'")
+        raise ValueError("random_contrast changes nothing before binarize='threshold', since a pixel above grey "
+                         "stays above grey: leave one of them out, or take binarize='sample'")
     bs = 100 if bs is None else bs
     if not isinstance(bs, int) or bs<1: raise ValueError(f'bs is a number of images, at least 1, not {bs!r}')
     if steps is not None and not (isinstance(steps, int) and steps>=1):
@@ -418,21 +455,28 @@ def image_dls(
     images = _images_of(source, like is not None, **kwargs)
     if like is not None: images,dls = _loaders_like(images, like)
     else:
-        tfms = [*L(ContrastNormalize() if contrast=='image' else None), *L(RandomContrast() if random_contrast else None),
-                *L(Binarize(binarize) if binarize else None), *L(Whiten(whiten) if whiten else None), *listify(batch_tfms)]
+        tfms = []
+        if contrast=='image': tfms.append(ContrastNormalize())
+        if random_contrast: tfms.append(RandomContrast())
+        if binarize: tfms.append(Binarize(binarize))
+        if whiten: tfms.append(Whiten(whiten))
+        tfms += listify(batch_tfms)
         if valid_pct is not None: images = _holdout(images, valid_pct, seed)
         if contrast=='class' and images.mapped:
-            raise ValueError(f"{images.name} is left on the disk, so its classes cannot be normalised: contrast='image', or "
-                             "leave out mapped=True")
+            raise ValueError(f"{images.name} is left on the disk, so its classes cannot be normalised: "
+                             "contrast='image', or leave out mapped=True")
         moments = class_moments(images) if contrast=='class' else None
         if moments: images = normalize_class_contrast(images, moments=moments)
         if len(images.train_images)<bs:
-            raise ValueError(f'bs={bs} is more than the {len(images.train_images)} training images: choose a smaller batch')
-        dls = _datasets(images, tfms).dataloaders(images, bs=bs, steps=steps, labels=labels, block=1024 if images.mapped else None,
-                                                  device=None if device is None else torch.device(device))
+            raise ValueError(f'bs={bs} is more than the {len(images.train_images)} training images: '
+                             'choose a smaller batch')
+        dls = _datasets(images, tfms).dataloaders(
+            images, bs=bs, steps=steps, labels=labels, block=1024 if images.mapped else None,
+            device=None if device is None else torch.device(device))
         dls.class_moments = moments
-        dls.config = dict(source=images.name, binarize=binarize, whiten=whiten, contrast=contrast, random_contrast=random_contrast,
-                          batch_tfms=[config(o) if isinstance(o, Transform) else o if isinstance(o, dict) else _name(o) for o in listify(batch_tfms)])
+        dls.config = dict(
+            source=images.name, binarize=binarize, whiten=whiten, contrast=contrast, random_contrast=random_contrast,
+            batch_tfms=[_config_of(o) for o in listify(batch_tfms)])
     dls.images,dls.vocab,dls.test = images,images.vocab,dls.loaders[-1]
     return dls
 
@@ -459,7 +503,8 @@ def same_transforms(
     b:DataLoaders, # From `image_dls`
 ) -> bool: # False where the same image would reach a model otherwise
     "Do two loaders do the same to images of an evaluation, with the same fitted numbers?"
-    return _alike([*_acting(a)], [*_acting(b)]) and _alike(getattr(a, 'class_moments', None), getattr(b, 'class_moments', None))
+    if not _alike([*_acting(a)], [*_acting(b)]): return False
+    return _alike(getattr(a, 'class_moments', None), getattr(b, 'class_moments', None))
 
 # %% ../../nbs/data/06_loaders.ipynb #bb979a02
 def split_dl(
@@ -492,8 +537,9 @@ def image_batches(dl):
         x = b[0] if isinstance(b, (tuple,list)) else b
         if not (isinstance(x, Tensor) and x.ndim==4 and x.is_floating_point()):
             found = f'{x.dtype} of shape {tuple(x.shape)}' if isinstance(x, Tensor) else type(x).__name__
-            raise TypeError(f'The first part of a batch is images B x C x H x W, floats in [0, 1]; these loaders give {found}: '
-                            "make them with `image_dls`, or with an `ImageBlock` in front in fastai's `DataBlock`")
+            raise TypeError('The first part of a batch is images B x C x H x W, floats in [0, 1]; these loaders give '
+                            f'{found}: make them with `image_dls`, or with an `ImageBlock` in front '
+                            "in fastai's `DataBlock`")
         yield x.as_subclass(Tensor)
 
 def shape_of(dls):

@@ -24,7 +24,8 @@ class _Dtype:
     "Stands for a dtype in the stream"
     __slots__ = 'code','order','fields'
     def __init__(self, code, *flags): self.code,self.order,self.fields = quoted(code),'|',None
-    def __setstate__(self, state): self.order,self.fields = state[1],state[2:5] # version, order, subarray, names, fields, ...
+    # state: version, order, subarray, names, fields, ...
+    def __setstate__(self, state): self.order,self.fields = state[1],state[2:5]
 
     def get(self, at, seen=None):
         "The dtype, when it is of numbers or text"
@@ -46,8 +47,10 @@ class _Array:
 
     def get(self, at, seen):
         "The array, a read-only view of the bytes of the stream; a number when it has no axes"
-        if not isinstance(self.dtype, _Dtype): raise DatasetError(f'{at} is an array without a dtype; expected an array of numbers')
-        dtype,data = self.dtype.get(at),self.data
+        if not isinstance(self.dtype, _Dtype):
+            raise DatasetError(f'{at} is an array without a dtype; expected an array of numbers')
+        dtype = self.dtype.get(at)
+        data = self.data
         if isinstance(data, str): # encoded once, however many arrays share it
             if id(data) not in seen: seen[id(data)] = data.encode('latin1')
             data = seen[id(data)]
@@ -69,7 +72,8 @@ class _Admitted:
     def __setstate__(self, state): raise UnsafePickleError(f'a change of {self.name}')
 
     def __call__(self, *args):
-        self.spend(sum(len(o)*(200 if isinstance(o, _containers) else 1) for o in args if isinstance(o, (str,*_containers))))
+        sized = [o for o in args if isinstance(o, (str,*_containers))]
+        self.spend(sum(len(o)*(200 if isinstance(o, _containers) else 1) for o in sized))
         return self.make(*args)
 
 # %% ../../nbs/data/01_pickles.ipynb #720f8ebc
@@ -78,7 +82,8 @@ _containers = dict,list,tuple,set,frozenset
 def _ndarray(*args): raise UnsafePickleError('a call of numpy.ndarray')
 
 def _reconstruct(cls, *args):
-    if getattr(cls, 'make', None) is not _ndarray: raise UnsafePickleError(f'an array of class {getattr(cls, "name", quoted(cls))}')
+    if getattr(cls, 'make', None) is not _ndarray:
+        raise UnsafePickleError(f'an array of class {getattr(cls, "name", quoted(cls))}')
     return _Array()
 
 def _scalar(dtype, data=''): return _Array(data, dtype)
@@ -113,7 +118,12 @@ def _dict(pairs=()):
     return dict(zip(_keys_of([k for k,_ in pairs]), (v for _,v in pairs)))
 
 # %% ../../nbs/data/01_pickles.ipynb #3c2f9fb0
-_admitted = {'numpy.ndarray': _ndarray, 'numpy.dtype': _Dtype, '_codecs.encode': _encode, 'collections.OrderedDict': _dict}
+_admitted = {
+    'numpy.ndarray': _ndarray,
+    'numpy.dtype': _Dtype,
+    '_codecs.encode': _encode,
+    'collections.OrderedDict': _dict,
+}
 for _core in 'numpy.core','numpy._core': # numpy 1, numpy 2
     _admitted |= {f'{_core}.multiarray._reconstruct': _reconstruct, f'{_core}.multiarray.scalar': _scalar,
                   f'{_core}.numeric._frombuffer': _frombuffer}
@@ -123,7 +133,9 @@ for _builtins in 'builtins','__builtin__': # Python 3, Python 2
 # %% ../../nbs/data/01_pickles.ipynb #c267b395
 class _Counted:
     "A binary file of which `max_bytes` can be spent"
-    def __init__(self, file, name, max_bytes): self.file,self.name,self.left,self.max_bytes = file,name,max_bytes,max_bytes
+    def __init__(self, file, name, max_bytes):
+        self.file,self.name = file,name
+        self.left = self.max_bytes = max_bytes
 
     def spend(self, n):
         if n>self.left: raise too_large(self.name, self.max_bytes)
@@ -143,14 +155,23 @@ class _Counted:
         return line
 
 # %% ../../nbs/data/01_pickles.ipynb #9ae17b58
-_small  = {getattr(pickle, o)[0] for o in ('INT','BININT','BININT1','BININT2','FLOAT','BINFLOAT','NONE','NEWTRUE','NEWFALSE',
-                                          'GET','BINGET','LONG_BINGET','APPEND','POP','DUP')}
-_hashed = {pickle.SETITEM[0]: slice(-2,-1), pickle.SETITEMS[0]: slice(None,None,2), pickle.DICT[0]: slice(None,None,2), # where on the stack the keys are
-           pickle.ADDITEMS[0]: slice(None), pickle.FROZENSET[0]: slice(None)}
+_small = {getattr(pickle, o)[0] for o in (
+    'INT', 'BININT', 'BININT1', 'BININT2', 'FLOAT', 'BINFLOAT', 'NONE', 'NEWTRUE', 'NEWFALSE',
+    'GET', 'BINGET', 'LONG_BINGET', 'APPEND', 'POP', 'DUP')}
+_hashed = { # where on the stack the keys are
+    pickle.SETITEM[0]: slice(-2,-1),
+    pickle.SETITEMS[0]: slice(None,None,2),
+    pickle.DICT[0]: slice(None,None,2),
+    pickle.ADDITEMS[0]: slice(None),
+    pickle.FROZENSET[0]: slice(None),
+}
 
 def _counted(code, run):
-    "The instruction `run`, which spends about what its result takes in memory, and looks at keys before they are hashed"
-    cost,keys = 40 if code in _small else 600 if code==pickle.EMPTY_SET[0] else 256, _hashed.get(code)
+    "The instruction `run`, which spends about what its result takes in memory and looks at keys before they are hashed"
+    if code in _small: cost = 40
+    elif code==pickle.EMPTY_SET[0]: cost = 600
+    else: cost = 256
+    keys = _hashed.get(code)
     def _run(self):
         self.spend(cost)
         if keys: self.spend(200*len(_keys_of(self.stack[keys])))
@@ -159,7 +180,8 @@ def _counted(code, run):
 
 # %% ../../nbs/data/01_pickles.ipynb #e7f1ec41
 class _Unpickler(pickle._Unpickler):
-    dispatch = {**pickle._Unpickler.dispatch, pickle.BYTEARRAY8[0]: pickle._Unpickler.load_binbytes8} # reserves only what is there
+    # reserves only what is there
+    dispatch = {**pickle._Unpickler.dispatch, pickle.BYTEARRAY8[0]: pickle._Unpickler.load_binbytes8}
     dispatch = {code: _counted(code, run) for code,run in dispatch.items()}
 
     def __init__(self, file):
@@ -181,12 +203,15 @@ def _plain(o, name, keys=(), seen=None):
     seen = {} if seen is None else seen
     if isinstance(o, _Admitted): raise UnsafePickleError(o.name)
     if isinstance(o, int) and o.bit_length()>2000:
-        raise DatasetError(f'{place(name, *keys)} is a number of {o.bit_length():,} bits; expected one that an array can hold')
+        raise DatasetError(f'{place(name, *keys)} is a number of {o.bit_length():,} bits; '
+                           'expected one that an array can hold')
     if not isinstance(o, (*_containers,_Array,_Dtype)): return o
     if id(o) not in seen:
-        if   isinstance(o, (_Array,_Dtype)): seen[id(o)] = o.get(place(name, *keys), seen)
-        elif isinstance(o, dict): seen[id(o)] = {_plain(k, name, keys, seen): _plain(v, name, (*keys,k), seen) for k,v in o.items()}
-        else:                     seen[id(o)] = type(o)([_plain(v, name, keys, seen) for v in o])
+        if isinstance(o, (_Array,_Dtype)): res = o.get(place(name, *keys), seen)
+        elif isinstance(o, dict):
+            res = {_plain(k, name, keys, seen): _plain(v, name, (*keys,k), seen) for k,v in o.items()}
+        else: res = type(o)([_plain(v, name, keys, seen) for v in o])
+        seen[id(o)] = res
     return seen[id(o)]
 
 # %% ../../nbs/data/01_pickles.ipynb #5559ad5e
@@ -199,10 +224,12 @@ def reading(
     try: yield
     except (DatasetError,UnsafePickleError): raise
     except MemoryError:
-        raise MemoryError(f'{at} does not fit in memory: leave it on the disk, mapped=True (.npy or uncompressed .npz)') from None
-    except RecursionError:   raise DatasetError(f'{at} is nested too deeply; expected {expected}') from None
+        raise MemoryError(f'{at} does not fit in memory: leave it on the disk, '
+                          'mapped=True (.npy or uncompressed .npz)') from None
+    except RecursionError: raise DatasetError(f'{at} is nested too deeply; expected {expected}') from None
     except Exception as e:
-        raise DatasetError(f'{at} is truncated or damaged ({type(e).__name__}: {str(e)[:80]}); expected {expected}') from None
+        raise DatasetError(f'{at} is truncated or damaged ({type(e).__name__}: {str(e)[:80]}); '
+                           f'expected {expected}') from None
 
 # %% ../../nbs/data/01_pickles.ipynb #682f9afa
 def safe_unpickle(file, # an open binary file, or bytes
@@ -214,7 +241,8 @@ def safe_unpickle(file, # an open binary file, or bytes
     with reading(name, 'a whole pickle'):
         try: res = _plain(_Unpickler(_Counted(file, name, max_bytes)).load(), name)
         except UnsafePickleError as e:
-            raise UnsafePickleError(f'{name} holds {e}, which is no numpy array or plain container; nothing of it was run. '
-                                    'Expected arrays, dicts, lists, strings and numbers (save a tensor as `x.numpy()`).') from None
+            raise UnsafePickleError(f'{name} holds {e}, which is no numpy array or plain container; '
+                                    'nothing of it was run. Expected arrays, dicts, lists, strings and numbers '
+                                    '(save a tensor as `x.numpy()`).') from None
         file.read(1) # what ends here, gzip compares with its checksum
         return res

@@ -67,7 +67,8 @@ def _checks(orientation, frequency, phase, size, generator):
 
 # %% ../../nbs/data/04_sources.ipynb #a333886e
 def _blobs(orientation, frequency, phase, size, generator):
-    n,k = len(phase), int(frequency.max()) + 4                                     # lattice of k x k, wider than the image
+    n = len(phase)
+    k = int(frequency.max()) + 4                                              # lattice of k x k, wider than the image
     cells = torch.cartesian_prod(torch.arange(k), torch.arange(k)) - k//2 - .5
     at = (cells + .9*torch.rand(n, k*k, 2, generator=generator) + phase[:,None]/(2*math.pi))/frequency[:,None,None]
     spots = (-((_pixels(size) - at[...,None])*frequency[:,None,None,None]/.2)**2/2).exp()  # N x k*k x (y, x) x size
@@ -88,7 +89,14 @@ def _contrasted(x, contrast):
     return (127.5*(1 + contrast[:,None,None]*x.clamp(-1, 1))).round().byte()[:,None]
 
 # %% ../../nbs/data/04_sources.ipynb #a83bc946
-_families = dict(gratings=_gratings, plaids=_plaids, noise=_noise, bands=_bands, checks=_checks, blobs=_blobs, weaves=_weaves)
+_families = dict(
+    gratings=_gratings,
+    plaids=_plaids,
+    noise=_noise,
+    bands=_bands,
+    checks=_checks,
+    blobs=_blobs,
+    weaves=_weaves)
 
 def draw_textures(
     family:str, # 'gratings', 'plaids', 'noise', 'bands', 'checks', 'blobs' or 'weaves'
@@ -100,7 +108,8 @@ def draw_textures(
     seed:int=42, # Of what the numbers above leave to chance: noise and jitter
 ) -> Tensor: # N x 1 x size x size, uint8
     "Images of one family of textures, one for each row of the arguments"
-    if family not in _families: raise DatasetError(f'There is no family {family!r}: choose one of {", ".join(_families)}')
+    if family not in _families:
+        raise DatasetError(f'There is no family {family!r}: choose one of {", ".join(_families)}')
     g = torch.Generator().manual_seed(seed)
     parts = zip(*(o.split(500) for o in (orientation, frequency, phase, contrast)))  # floats are large
     return torch.cat([_contrasted(_families[family](*o, size, g), c) for *o,c in parts])
@@ -114,12 +123,18 @@ def texture_factors(
     seed:int=42, # Same seed, same factors
 ) -> dict: # family (int64), orientation, frequency, phase (N x 2), contrast; N = 7 n_per_family, training images first
     "The numbers behind `texture_images` of the same arguments"
-    g,k = torch.Generator().manual_seed(seed), len(_families)
+    g = torch.Generator().manual_seed(seed)
+    k = len(_families)
     n_test = max(1, round(.15*n_per_family))
     y = torch.cat([torch.randperm(k*n, generator=g)%k for n in (n_per_family-n_test, n_test)])
     rand = lambda *size: torch.rand(len(y), *size, generator=g)
     frequency = torch.where(y==list(_families).index('noise'), math.nan, 2*3**rand())
-    return dict(family=y, orientation=rand()*_period[y], frequency=frequency, phase=2*math.pi*rand(2), contrast=.2 + .8*rand())
+    return dict(
+        family=y,
+        orientation=rand()*_period[y],
+        frequency=frequency,
+        phase=2*math.pi*rand(2),
+        contrast=.2 + .8*rand())
 
 # %% ../../nbs/data/04_sources.ipynb #dc2af494
 def texture_images(
@@ -128,11 +143,14 @@ def texture_images(
     seed:int=42, # Same seed, same images
 ) -> Images: # With labels; the vocab names the families
     "Seven families of generated textures, each image with its own orientation, frequency, phase and contrast"
-    if n_per_family<2 or size<16: raise DatasetError(f'textures want n_per_family >= 2 and size >= 16, not {n_per_family} and {size}')
+    if n_per_family<2 or size<16:
+        raise DatasetError(f'textures want n_per_family >= 2 and size >= 16, not {n_per_family} and {size}')
     fs = texture_factors(n_per_family, seed)
-    y,x = fs['family'], torch.empty(7*n_per_family, 1, size, size, dtype=torch.uint8)
+    y = fs.pop('family')
+    x = torch.empty(7*n_per_family, 1, size, size, dtype=torch.uint8)
     for k,family in enumerate(_families):
-        x[y==k] = draw_textures(family, *(fs[o][y==k] for o in ('orientation','frequency','phase','contrast')), size, seed+k)
+        drawn = {o: v[y==k] for o,v in fs.items()}
+        x[y==k] = draw_textures(family, **drawn, size=size, seed=seed+k)
     n = len(y) - 7*max(1, round(.15*n_per_family))
     return Images(x[:n], x[n:], y[:n], y[n:], vocab=list(_families), name='textures')
 
@@ -148,8 +166,9 @@ def digits_images(
     d = load_digits()
     x = torch.tensor(d.images, dtype=torch.float32)[:,None]*(255/16)
     if size!=8: x = F.interpolate(x, size=size, mode='bicubic', align_corners=False)
-    x,order = x.clamp(0, 255).round().byte(), torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
-    x,y = x[order], torch.tensor(d.target)[order]
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
+    x = x.clamp(0, 255).round().byte()[order]
+    y = torch.tensor(d.target)[order]
     return Images(x[:1437], x[1437:], y[:1437], y[1437:], vocab=_digit_names, name='digits')
 
 # %% ../../nbs/data/04_sources.ipynb #fc2e2575
@@ -170,7 +189,9 @@ def natural_images(
     from sklearn.datasets import load_sample_images
     if not 1<=size<=128: raise DatasetError(f'natural patches have 1 to 128 pixels a side, not {size}')
     photos = [torch.tensor(o).permute(2,0,1) for o in load_sample_images().images] # 3 x 427 x 640
-    if not color: photos = [(torch.tensor([.299,.587,.114])@o.flatten(1).float()).round().byte().view(1,*o.shape[1:]) for o in photos]
+    if not color:
+        weights = torch.tensor([.299,.587,.114])
+        photos = [(weights@o.flatten(1).float()).round().byte().view(1,*o.shape[1:]) for o in photos]
     g = torch.Generator().manual_seed(seed)
     def split(n, columns):
         y = torch.randperm(n, generator=g)%2
@@ -202,9 +223,11 @@ _stems = dict(texture_photos='textures_42000_28px')   # where the file has anoth
 # %% ../../nbs/data/04_sources.ipynb #43c4c5bb
 def _check_options(f, options, name):
     "An error for what `f`, which makes the images called `name`, does not take"
-    takes = [k for k,p in inspect.signature(f).parameters.items() if k not in ('path', 'name') and p.kind==p.POSITIONAL_OR_KEYWORD]
+    ps = inspect.signature(f).parameters.values()
+    takes = [p.name for p in ps if p.name not in ('path', 'name') and p.kind==p.POSITIONAL_OR_KEYWORD]
     unknown = [k for k in options if k not in takes]
-    if unknown: raise TypeError(f'{name} has no option {", ".join(unknown)}; its options are: {", ".join(takes) or "none"}')
+    if unknown:
+        raise TypeError(f'{name} has no option {", ".join(unknown)}; its options are: {", ".join(takes) or "none"}')
     return options
 
 def _from_folder(name, path=None, **kwargs):
@@ -212,9 +235,11 @@ def _from_folder(name, path=None, **kwargs):
     files = (o/(_stems.get(name, name) + suf) for o in _folders(path) for suf in _formats)
     f = next((o for o in files if o.is_file()), None)
     if f is None: return
-    ims,vocab = read_images(f, **_check_options(read_images, kwargs, name)),_vocabs.get(name, [])
-    unnamed = ims.vocab is not None and len(ims.vocab)<=len(vocab) and ims.vocab==[str(i) for i in range(len(ims.vocab))]
-    return replace(ims, name=name, vocab=vocab if unnamed else ims.vocab)
+    ims = read_images(f, **_check_options(read_images, kwargs, name))
+    vocab = _vocabs.get(name, [])
+    found = ims.vocab
+    unnamed = found is not None and len(found)<=len(vocab) and found==[str(i) for i in range(len(found))]
+    return replace(ims, name=name, vocab=vocab if unnamed else found)
 
 # %% ../../nbs/data/04_sources.ipynb #999fae00
 _torchvision = dict(mnist='MNIST', fashion_mnist='FashionMNIST', cifar10='CIFAR10')
@@ -222,23 +247,30 @@ _offline     = dict(digits=digits_images, natural=natural_images, textures=textu
 
 def _as_images(train, test, name):
     "`Images` of two torchvision data sets"
-    def x(ds): t = torch.as_tensor(ds.data); return t[:,None] if t.dim()==3 else t.permute(0,3,1,2).contiguous()
-    return Images(x(train), x(test), torch.as_tensor(train.targets), torch.as_tensor(test.targets), vocab=_vocabs[name], name=name)
+    def x(ds):
+        t = torch.as_tensor(ds.data)
+        return t[:,None] if t.dim()==3 else t.permute(0,3,1,2).contiguous()
+    def y(ds): return torch.as_tensor(ds.targets)
+    return Images(x(train), x(test), y(train), y(test), vocab=_vocabs[name], name=name)
 
 # %% ../../nbs/data/04_sources.ipynb #0f653d0b
 def _from_torchvision(name, path=None):
     "`Images` from torchvision's own files, downloaded when there are none"
     from torchvision import datasets
-    cls,folders = getattr(datasets, _torchvision[name]), list(_folders(path))
-    timeout = socket.getdefaulttimeout(); socket.setdefaulttimeout(20)
+    cls = getattr(datasets, _torchvision[name])
+    folders = list(_folders(path))
+    timeout = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(20)
     try:
         for o,download in [(o, False) for o in folders] + [(folders[-1], True)]:
             try: return _as_images(*(cls(o, train=t, download=download) for t in (True, False)), name)
             except Exception as e: error = e                   # not there, or damaged; no network
     finally: socket.setdefaulttimeout(timeout)
     where = ' or '.join(f'{o}' if o.is_dir() else f'{o} (no such folder)' for o in folders)
-    raise DatasetError(f'{name} is not in {where}, and its download failed ({type(error).__name__}: {" ".join(str(error).split())[:200]}). '
-        f'Without a network: {", ".join(_offline)}; or set VAE_NBDEV_DATA to a folder that holds {name}.npz.') from error
+    why = ' '.join(str(error).split())[:200]
+    raise DatasetError(f'{name} is not in {where}, and its download failed ({type(error).__name__}: {why}). '
+                       f'Without a network: {", ".join(_offline)}; or set VAE_NBDEV_DATA to a folder '
+                       f'that holds {name}.npz.') from error
 
 # %% ../../nbs/data/04_sources.ipynb #e0ca9b94
 def _from_kaggle(file, **kwargs):
@@ -264,17 +296,21 @@ def load_dataset(
 ) -> Images: # uint8, N x C x H x W, in splits
     "A data set by its name, or a file by its path"
     if not isinstance(name_or_path, (str, os.PathLike)):
-        raise TypeError(f'load_dataset takes a name or a path, not a {type(name_or_path).__name__}: `as_images` makes `Images` of arrays')
+        raise TypeError(f'load_dataset takes a name or a path, not a {type(name_or_path).__name__}: '
+                        '`as_images` makes `Images` of arrays')
     name = str(name_or_path)
-    if name.startswith('kaggle:'): return _from_kaggle(name.removeprefix('kaggle:'), **_check_options(read_images, kwargs, name))
+    if name.startswith('kaggle:'):
+        return _from_kaggle(name.removeprefix('kaggle:'), **_check_options(read_images, kwargs, name))
     if isinstance(name_or_path, Path) or '/' in name or os.sep in name or name.lower().endswith(_formats):
-        return read_images(Path(path or '').expanduser()/Path(name).expanduser(), **_check_options(read_images, kwargs, name))
+        file = Path(path or '').expanduser()/Path(name).expanduser()
+        return read_images(file, **_check_options(read_images, kwargs, name))
     if name in _offline: return _offline[name](**_check_options(_offline[name], kwargs, name))
     ims = _from_folder(name, path, **kwargs)
     if ims is not None: return ims
     if name in _torchvision: return _from_torchvision(name, path, **_check_options(_from_torchvision, kwargs, name))
     if Path(path or '', name).exists(): return read_images(Path(path or '', name))                 # says what it is
     names = dataset_names(path)
-    close = difflib.get_close_matches(name, names, n=2)
-    raise DatasetError(f'no data set {name!r}: {"did you mean " + " or ".join(close) + "? " if close else ""}There are {", ".join(names)}; '
+    close = ' or '.join(difflib.get_close_matches(name, names, n=2))
+    hint = f'did you mean {close}? ' if close else ''
+    raise DatasetError(f'no data set {name!r}: {hint}There are {", ".join(names)}; '
                        'or give the path of a .npz, .npy, .pkl or .pkl.gz file.')

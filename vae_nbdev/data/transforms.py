@@ -25,7 +25,8 @@ class ScaleImages(Transform):
 
     def encodes(self, x):
         white = {torch.uint8: 255, torch.uint16: 65535}.get(x.dtype, 1)
-        lo,hi = 0 if self.low is None else self.low,white if self.high is None else self.high
+        lo = 0 if self.low is None else self.low
+        hi = white if self.high is None else self.high
         if x.dtype==torch.uint8 and (lo,hi)==(0,255): return x.float().div_(255)
         return (x.float().sub(lo)/(hi-lo)).clamp(0, 1)
 
@@ -69,9 +70,11 @@ class RandomShift(Transform):
     def __init__(self, pad:int=4): store_attr(); super().__init__() # Pixels at most
     def encodes(self, x):
         b,_,h,w = x.shape
-        if not 0<=self.pad<min(h, w): raise ValueError(f'pad of RandomShift is 0 to {min(h, w)-1} for images of {h} x {w}, not {self.pad}')
+        if not 0<=self.pad<min(h, w):
+            raise ValueError(f'pad of RandomShift is 0 to {min(h, w)-1} for images of {h} x {w}, not {self.pad}')
         i,j = torch.randint(2*self.pad+1, (2, b), device=x.device)
-        windows = F.pad(x, [self.pad]*4, mode='reflect').unfold(2, h, 1).unfold(3, w, 1)      # B x C x shifts x shifts x H x W, a view
+        # B x C x shifts x shifts x H x W, a view
+        windows = F.pad(x, [self.pad]*4, mode='reflect').unfold(2, h, 1).unfold(3, w, 1)
         return windows[torch.arange(b, device=x.device),:,i,j]
 
 # %% ../../nbs/data/05_transforms.ipynb #8ef88990
@@ -96,8 +99,10 @@ def pixel_moments(
     for x in batches:
         x = x.flatten(1)
         if near is None:
-            near = x.mean(0)                                                   # subtracted, so that little is lost in float32
-            total,products = near.new_zeros(x.shape[1], dtype=torch.double),near.new_zeros(x.shape[1], x.shape[1], dtype=torch.double)
+            # subtracted, so that little is lost in float32
+            near = x.mean(0)
+            total = near.new_zeros(x.shape[1], dtype=torch.double)
+            products = near.new_zeros(x.shape[1], x.shape[1], dtype=torch.double)
         x = x-near
         n += len(x)
         total += x.sum(0)
@@ -118,12 +123,14 @@ class Whiten(Transform):
         self.in_loaders = False
 
     def setups(self, dl):
-        "Fit on all the images of the training loader it is given to, as the transforms before this one leave them, those for training alone left out"
+        "Fit on all images of its training loader, as transforms before it leave them, those for training only left out"
         if self.in_loaders:
-            raise ValueError('This Whiten belongs to other loaders and is fitted on their images: give these a new one, or make them '
-                             'with all the transforms of the others, image_dls(images, like=dls)')
+            raise ValueError('This Whiten belongs to other loaders and is fitted on their images: give these a new '
+                             'one, or make them with all the transforms of the others, image_dls(images, like=dls)')
         self.in_loaders = True
-        if self.mean is None: self._fit(dl.after_batch(dl.source.batch(i)) for i in torch.arange(len(dl.source), device=dl.source.device).split(1000))
+        if self.mean is None:
+            idxs = torch.arange(len(dl.source), device=dl.source.device)
+            self._fit(dl.after_batch(dl.source.batch(i)) for i in idxs.split(1000))
 
     def fit(self, x:Tensor):
         "Fit on images N x C x H x W"
@@ -137,7 +144,8 @@ class Whiten(Transform):
         return self
 
     def encodes(self, x):
-        if self.mean is None: raise RuntimeError('Whiten has not been fitted: give it to the loaders, or call `fit` with training images')
+        if self.mean is None:
+            raise RuntimeError('Whiten has not been fitted: give it to the loaders, or call `fit` with training images')
         return ((x.flatten(1)-self.mean) @ self.forward).view_as(x)
 
     def decodes(self, x): return (x.flatten(1)@self.backward + self.mean).view_as(x)
@@ -147,9 +155,10 @@ def class_moments(
     images:Images, # With labels
 ) -> dict: # {class: (mean, deviation)}, of bytes
     "Mean and deviation of all pixels of the training images of each class"
-    if images.train_labels is None: raise ValueError(f'{images.name} has no labels: normalise by image instead, contrast=\'image\'')
-    of = {c: images.train_images[images.train_labels==c].float() for c in images.train_labels.unique().tolist()}
-    return {c: (x.mean().item(), x.std().item()) for c,x in of.items()}
+    x,y = images.train_images,images.train_labels
+    if y is None: raise ValueError(f"{images.name} has no labels: normalise by image instead, contrast='image'")
+    of = {c: x[y==c].float() for c in y.unique().tolist()}
+    return {c: (o.mean().item(), o.std().item()) for c,o in of.items()}
 
 def normalize_class_contrast(
     images:Images, # With labels
@@ -158,17 +167,19 @@ def normalize_class_contrast(
     moments:dict=None, # {class: (mean, deviation)} before; None measures the training images, by `class_moments`
 ) -> Images: # New, the given ones are left as they are
     "Every class to one mean and one deviation of its pixels, both measured on its training images"
-    moments,new = class_moments(images) if moments is None else moments,{}
+    if moments is None: moments = class_moments(images)
     lo,hi = images.value_range
     least = (hi-lo)/2550                                                          # a tenth of a step of 255
+    new = {}
     for split in images.splits():
         x,y = getattr(images, f'{split}_images'),getattr(images, f'{split}_labels')
         if y is None: raise ValueError(f'{images.name} has no labels, by which to normalise its contrast')
         out = torch.empty_like(x)
         for c in y.unique().tolist():
             if c not in moments:
-                raise ValueError(f'{images.name}: class {images.vocab[c]} ({c}) is in the {split} split, but there are no training images '
-                                 "to measure its contrast on: leave its images out, or normalise by image, contrast='image'")
+                raise ValueError(f'{images.name}: class {images.vocab[c]} ({c}) is in the {split} split, but there are '
+                                 'no training images to measure its contrast on: leave its images out, '
+                                 "or normalise by image, contrast='image'")
             m,s = moments[c]
             z = lo + (hi-lo)*((x[y==c].float()-m)/max(s, least)*std + mean).clamp(0, 1)
             out[y==c] = z if x.dtype==torch.float32 else z.round().to(x.dtype)

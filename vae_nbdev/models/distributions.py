@@ -10,8 +10,10 @@ import math, torch
 from copy import copy
 from fastcore.basics import patch
 from torch import Tensor
-from torch.distributions import Categorical, Distribution, Independent, MixtureSameFamily, Normal, constraints, register_kl
+from torch.distributions import (Categorical, Distribution, Independent, MixtureSameFamily, Normal, constraints,
+                                 register_kl)
 from torch.special import log_ndtr, ndtri
+from torch.distributions.transforms import Transform
 
 # %% ../../nbs/models/00_distributions.ipynb #64561339
 def soft_bound(
@@ -32,7 +34,9 @@ def _log_diff(hi, lo): return hi + torch.log(-torch.expm1((lo-hi).clamp(max=-1e-
 def _log_ndtri(l):
     "The z with log Phi(z) = l: two Newton steps from a starting point that is right in the far tail or in the bulk"
     far = -torch.sqrt((-2*l - math.log(2*math.pi) - torch.log((-2*l).clamp(min=1.))).clamp(min=0.))
-    z = torch.where(l<-30, far, torch.where(l>-.6, -ndtri((-torch.expm1(l)).clamp(min=1e-30)), ndtri(l.clamp(min=-80).exp())))
+    upper = -ndtri((-torch.expm1(l)).clamp(min=1e-30))
+    bulk = ndtri(l.clamp(min=-80).exp())
+    z = torch.where(l<-30, far, torch.where(l>-.6, upper, bulk))
     for _ in range(2):
         step = (log_ndtr(z)-l)*torch.exp(log_ndtr(z) + .5*z.square() + .5*math.log(2*math.pi))
         z = torch.where(l<-5, z-step, z)
@@ -54,8 +58,10 @@ class TruncatedNormal(Distribution):
         self.loc,self.scale = torch.broadcast_tensors(loc, scale)
         self.low,self.high = float(low),float(high)
         super().__init__(self.loc.shape, validate_args=False)
-        self.a,self.b = ((o-self.loc)/self.scale if math.isfinite(o) else torch.full_like(self.loc, o) for o in (self.low, self.high))
-        flip = self.a+self.b > 0                                                        # mirrored, so that the bulk is below 0
+        self.a,self.b = ((o-self.loc)/self.scale if math.isfinite(o) else torch.full_like(self.loc, o)
+                         for o in (self.low, self.high))
+        # mirrored, so that the bulk is below 0
+        flip = self.a+self.b > 0
         lo,hi = torch.where(flip, -self.b, self.a),torch.where(flip, -self.a, self.b)
         self.flip,self.log_lo,self.log_hi = flip,log_ndtr(lo),log_ndtr(hi)
         self.log_z = _log_diff(self.log_hi, self.log_lo)
@@ -93,7 +99,8 @@ def icdf(self:TruncatedNormal,
         z = _log_ndtri(torch.logaddexp(first+self.log_lo, second+self.log_hi))
         z = torch.where(self.flip, -z, z)
         z = torch.minimum(torch.maximum(z, self.a), self.b)
-        da,db = (torch.exp((l + .5*(z-o)*(z+o)).clamp(max=0.)).nan_to_num(0.) for l,o in ((log_v, self.a), (log_u, self.b)))
+        da,db = (torch.exp((l + .5*(z-o)*(z+o)).clamp(max=0.)).nan_to_num(0.)
+                 for l,o in ((log_v, self.a), (log_u, self.b)))
     for o,d,bound in ((self.a, da, self.low), (self.b, db, self.high)):
         if math.isfinite(bound): z = z + d*(o-o.detach())                               # adds 0, and the gradient
     return (self.loc + self.scale*z).clamp(self.low, self.high)
@@ -102,10 +109,12 @@ def icdf(self:TruncatedNormal,
 def _moments(q):
     "Mean and variance of (x-loc)/scale, and its mean square"
     d = q if q.loc.device.type=='mps' else TruncatedNormal(q.loc.double(), q.scale.double(), q.low, q.high)
-    def at(o, bound): return (torch.exp(-.5*o.square() - .5*math.log(2*math.pi) - d.log_z),)*2 if math.isfinite(bound) else (0., None)
-    (pa,fa),(pb,fb) = at(d.a, q.low),at(d.b, q.high)
+    below,above = math.isfinite(q.low),math.isfinite(q.high)                          # are there bounds?
+    def density(o): return torch.exp(-.5*o.square() - .5*math.log(2*math.pi) - d.log_z)
+    pa = density(d.a) if below else 0.
+    pb = density(d.b) if above else 0.
     m = pa-pb
-    sq = 1 + (d.a*pa if fa is not None else 0.) - (d.b*pb if fb is not None else 0.)
+    sq = 1 + (d.a*pa if below else 0.) - (d.b*pb if above else 0.)
     return tuple(torch.as_tensor(o).to(q.loc) for o in (m, (sq-m*m), sq))
 
 @patch(as_prop=True)
@@ -133,14 +142,15 @@ class NormalMixture(MixtureSameFamily):
         components:Normal, # n x shape of z
     ):
         self.log_weights,self.components = log_weights,components
-        super().__init__(Categorical(logits=log_weights, validate_args=False), Independent(components, components.mean.ndim-1),
-                         validate_args=False)
+        super().__init__(Categorical(logits=log_weights, validate_args=False),
+                         Independent(components, components.mean.ndim-1), validate_args=False)
 
     @property
     def marginals(self) -> Distribution:
         "p(z_j) of every latent by itself"
         mu,sigma = (o.movedim(0, -1) for o in (self.components.mean, self.components.stddev))
-        return MixtureSameFamily(Categorical(logits=self.log_weights.expand(mu.shape)), Normal(mu, sigma), validate_args=False)
+        weights = Categorical(logits=self.log_weights.expand(mu.shape))
+        return MixtureSameFamily(weights, Normal(mu, sigma), validate_args=False)
 
     def log_prob(self, z):
         double = torch.float32 if z.device.type=='mps' else torch.float64
@@ -155,8 +165,14 @@ def detached(
     d:Distribution, # Any
 ) -> Distribution:
     "The same distribution, through which no gradient passes"
-    res = copy(d)
-    for k,v in vars(d).items():
-        if isinstance(v, Tensor): vars(res)[k] = v.detach()
-        elif isinstance(v, Distribution): vars(res)[k] = detached(v)
-    return res
+    return _detached(d, {})
+
+def _detached(o, done):
+    "`o`, or what it is made of, without gradients; `done` are those that have been met, for parts may know each other"
+    if isinstance(o, Tensor): return o.detach()
+    if isinstance(o, (list,tuple)): return type(o)(_detached(v, done) for v in o)
+    if not isinstance(o, (Distribution,Transform)): return o
+    if id(o) not in done:
+        done[id(o)] = res = copy(o)
+        for k,v in vars(o).items(): vars(res)[k] = _detached(v, done)
+    return done[id(o)]

@@ -24,7 +24,8 @@ class MeanDecoder(nn.Module):
         super().__init__()
         if not isinstance(model, VAE):
             raise TypeError(f'{type(model).__name__} is no VAE: it has no latents with a prior to export a decoder for')
-        if not 0<=level<len(model.latent_dims): raise ValueError(f'level is one of {len(model.latent_dims)}, counted from 0, not {level}')
+        if not 0<=level<len(model.latent_dims):
+            raise ValueError(f'level is one of {len(model.latent_dims)}, counted from 0, not {level}')
         self.model,self.level = model,level
 
     def forward(self, z:Tensor) -> Tensor: # n x latent_dims[level] to n x C x H x W
@@ -39,7 +40,8 @@ def export_onnx(
 ) -> Path:
     "The decoder as an ONNX file: input `z`, n x latents, output `images`, n x C x H x W in [0, 1]"
     try: import onnx, onnxscript
-    except ImportError: raise ImportError("ONNX files are written by onnx and onnxscript: pip install 'vae_nbdev[onnx]'") from None
+    except ImportError:
+        raise ImportError("ONNX files are written by onnx and onnxscript: pip install 'vae_nbdev[onnx]'") from None
     path,model = Path(path).expanduser(),getattr(vae, 'model', vae)
     decoder,device = MeanDecoder(model, level),next(model.parameters()).device
     if path.suffix!='.onnx': raise ValueError(f'{path} is not named as an ONNX file: give it a name that ends in .onnx')

@@ -20,7 +20,8 @@ from .vae import checked_latents
 # %% ../../nbs/models/06_ladder.ipynb #c7dcd551
 def _checked_levels(ds):
     ds = tuple(ds) if isinstance(ds, (tuple,list)) else (ds,)
-    if not ds: raise ValueError('latent_dims has a number of latents for each level, bottom level first, for example (32, 8)')
+    if not ds:
+        raise ValueError('latent_dims has a number of latents for each level, bottom level first, for example (32, 8)')
     return [checked_latents(d, 'latent_dims has for each level, bottom level first,') for d in ds]
 
 class LadderVAE(VAE):
@@ -32,7 +33,7 @@ class LadderVAE(VAE):
         noise:float|str=None, # Deviation of a pixel, for likelihoods that have one
         latents:str|dict|tuple='normal', # Family of all levels, or of each, bottom level first: see `VAE`
         prior:str|dict='standard', # Of the highest level: see `VAE`
-        merge:str=None, # How image and level above are merged: 'precision' or 'concat'; None is 'precision' for normal latents, and else 'concat'
+        merge:str=None, # 'precision' or 'concat' of image and level above; None is 'concat' unless latents are normal
     ):
         self.merge = merge
         super().__init__(image_shape, latent_dims, likelihood, noise, latents, prior)
@@ -43,11 +44,11 @@ class LadderVAE(VAE):
     def _at(self, name, level): return f'{name}({level})'
 
     def _encoder(self, level:int, shape:tuple) -> nn.Module:
-        raise NotImplementedError(f'{type(self).__name__} must define `_encoder(self, level, shape)`: a module from B x '
-                                  'shape to features of any shape')
+        raise NotImplementedError(f'{type(self).__name__} must define `_encoder(self, level, shape)`: a module from '
+                                  'B x shape to features of any shape')
     def _decoder(self, level:int) -> nn.Module:
-        raise NotImplementedError(f'{type(self).__name__} must define `_decoder(self, level)`: a module from B x '
-                                  'latent_dims[level] to features of any shape')
+        raise NotImplementedError(f'{type(self).__name__} must define `_decoder(self, level)`: a module from '
+                                  'B x latent_dims[level] to features of any shape')
 
 # %% ../../nbs/models/06_ladder.ipynb #f1dd81ae
 class DenseLadderVAE(LadderVAE):
@@ -66,8 +67,8 @@ class DenseLadderVAE(LadderVAE):
     ):
         store_attr('encoder_widths,decoder_widths,batch_norm,dropout')
         if not len(encoder_widths)==len(decoder_widths)==len(_checked_levels(latent_dims)):
-            raise ValueError(f'{len(_checked_levels(latent_dims))} levels want as many encoder_widths and decoder_widths, not '
-                             f'{encoder_widths} and {decoder_widths}')
+            raise ValueError(f'{len(_checked_levels(latent_dims))} levels want as many encoder_widths and '
+                             f'decoder_widths, not {encoder_widths} and {decoder_widths}')
         super().__init__(image_shape, latent_dims, **kwargs)
 
     def _encoder(self, level, shape):
@@ -99,7 +100,8 @@ class SmallDenseLadderVAE(DenseLadderVAE):
     @delegates(DenseLadderVAE.__init__)
     def __init__(self, image_shape, latent_dims=(32,8), *, encoder_widths=((420,210),(105,)),
                  decoder_widths=((200,400,800),(105,210)), **kwargs):
-        super().__init__(image_shape, latent_dims, encoder_widths=encoder_widths, decoder_widths=decoder_widths, **kwargs)
+        super().__init__(image_shape, latent_dims, encoder_widths=encoder_widths, decoder_widths=decoder_widths,
+                         **kwargs)
 
 class SmallDenseLinearLadderVAE(SmallDenseLadderVAE):
     "Small ladder VAE whose first encoder is linear"
@@ -113,7 +115,8 @@ _deep = tuple((w,w) for w in (512,256,128,64,32))
 class DeepLadderVAE(DenseLadderVAE):
     "Ladder VAE of five levels with batch norm (Sønderby et al. 2016, section 3)"
     @delegates(DenseLadderVAE.__init__)
-    def __init__(self, image_shape, latent_dims=(64,32,16,8,4), *, encoder_widths=_deep, decoder_widths=_deep, batch_norm=True, **kwargs):
+    def __init__(self, image_shape, latent_dims=(64,32,16,8,4), *, encoder_widths=_deep, decoder_widths=_deep,
+                 batch_norm=True, **kwargs):
         super().__init__(image_shape, latent_dims, encoder_widths=encoder_widths, decoder_widths=decoder_widths,
                          batch_norm=batch_norm, **kwargs)
 
@@ -143,11 +146,12 @@ class DenseConvLadderVAE(DenseLadderVAE):
         self.to(memory_format=torch.channels_last)
 
     def _encoder(self, level, shape):
-        return super()._encoder(level, shape) if level else conv_encoder(shape, self.encoder_channels, self.encoder_width, self.batch_norm)
+        if level: return super()._encoder(level, shape)
+        return conv_encoder(shape, self.encoder_channels, self.encoder_width, self.batch_norm)
 
     def _decoder(self, level):
-        return super()._decoder(level) if level else conv_decoder(self.latent_dim, self.image_shape, self.decoder_channels,
-                                                                  batch_norm=self.batch_norm)
+        if level: return super()._decoder(level)
+        return conv_decoder(self.latent_dim, self.image_shape, self.decoder_channels, batch_norm=self.batch_norm)
 
 # %% ../../nbs/models/06_ladder.ipynb #6a45a621
 class ConvLadderVAE(LadderVAE):
@@ -171,9 +175,12 @@ class ConvLadderVAE(LadderVAE):
 
     def _encoder(self, level, shape):
         channels = self.encoder_channels[level]
-        return conv_encoder(shape, channels, self.encoder_width, self.batch_norm) if level else conv_maps(shape, channels, self.batch_norm)
+        if not level: return conv_maps(shape, channels, self.batch_norm)
+        return conv_encoder(shape, channels, self.encoder_width, self.batch_norm)
 
     def _decoder(self, level):
         _,h,w = self.image_shape
-        s = 2**len(self.encoder_channels[0]) if level else 1                           # the maps of the first encoder's end
-        return conv_decoder(self.latent_dims[level], (1,h//s,w//s), self.decoder_channels[level], batch_norm=self.batch_norm)
+        # the maps of the first encoder's end
+        s = 2**len(self.encoder_channels[0]) if level else 1
+        return conv_decoder(self.latent_dims[level], (1,h//s,w//s), self.decoder_channels[level],
+                            batch_norm=self.batch_norm)

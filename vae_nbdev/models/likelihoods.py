@@ -76,7 +76,8 @@ class NormalLikelihood(Likelihood):
     ):
         super().__init__(image_shape)
         if not (noise in ('learned', 'optimal') or isinstance(noise, (int,float)) and noise>0):
-            raise ValueError(f"noise is the standard deviation of a pixel: a number above 0, 'learned' or 'optimal', not {noise!r}")
+            raise ValueError("noise is the standard deviation of a pixel: a number above 0, 'learned' or 'optimal', "
+                             f'not {noise!r}')
         self.noise = noise
         start = 2*math.log(.1 if isinstance(noise, str) else noise)
         if noise=='learned': self.raw_logvar = nn.Parameter(torch.tensor(start))
@@ -152,11 +153,13 @@ class ContinuousBernoulliLikelihood(Likelihood):
     def log_prob(self, params, x): return (params*x - _log_integral(params)).flatten(1).sum(1)
     def mean(self, params):
         small = params.clamp(-.5, .5)
-        series,large = .5 + small/12 - small**3/720 + small**5/30240, params.where(params.abs()>.5, torch.ones_like(params))
+        series = .5 + small/12 - small**3/720 + small**5/30240
+        large = params.where(params.abs()>.5, torch.ones_like(params))
         return torch.where(params.abs()>.5, 1/(1-torch.exp(-large)) - 1/large, series)
     def sample(self, params):
         a = params.abs().clamp(min=1e-3)
-        x = -torch.log1p(torch.rand_like(a)*torch.expm1(-a))/a                 # by the quantile function of exp(-a x) on [0, 1]
+        # by the quantile function of exp(-a x) on [0, 1]
+        x = -torch.log1p(torch.rand_like(a)*torch.expm1(-a))/a
         return torch.where(params<0, x, 1-x)
 
     def fits(self, x): return bool(((x>=0)&(x<=1)).all())
@@ -177,8 +180,10 @@ class LaplaceLikelihood(Likelihood):
     ):
         super().__init__(image_shape)
         if not (noise=='learned' or isinstance(noise, (int,float)) and noise>0):
-            raise ValueError(f"noise is the standard deviation of a pixel: a number above 0, or 'learned', not {noise!r}")
-        self.noise,start = noise,torch.tensor(math.log(.1 if noise=='learned' else noise))
+            raise ValueError("noise is the standard deviation of a pixel: a number above 0, or 'learned', "
+                             f'not {noise!r}')
+        self.noise = noise
+        start = torch.tensor(math.log(.1 if noise=='learned' else noise))
         if noise=='learned': self.raw_log_sigma = nn.Parameter(start)
         else: self.register_buffer('raw_log_sigma', start, persistent=False)
 
@@ -208,7 +213,8 @@ def log_mass(
     return torch.where(x<half, below, torch.where(x>1-half, above, inside))
 
 # %% ../../nbs/models/03_likelihoods.ipynb #558f9963
-def _log_scale(raw): return soft_bound(raw, 5.) - 2.5                                  # s between 0.0006 and 12; 0.08 to begin with
+# s between 0.0006 and 12; 0.08 to begin with
+def _log_scale(raw): return soft_bound(raw, 5.) - 2.5
 
 class DiscretizedLogisticLikelihood(Likelihood):
     "Bytes; the decoder gives the centre of a logistic and the log of its scale for every pixel"
@@ -219,7 +225,8 @@ class DiscretizedLogisticLikelihood(Likelihood):
         levels:int=256, # How many values a pixel may have, evenly from 0 to 1
     ):
         super().__init__(image_shape)
-        if not isinstance(levels, int) or levels<2: raise ValueError(f'levels is how many values a pixel has, 2 or more, not {levels!r}')
+        if not isinstance(levels, int) or levels<2:
+            raise ValueError(f'levels is how many values a pixel has, 2 or more, not {levels!r}')
         self.levels = levels
 
     @property
@@ -231,7 +238,9 @@ class DiscretizedLogisticLikelihood(Likelihood):
 
     def mean(self, params):
         mu,raw = params.chunk(2, 1)
-        return sum(torch.sigmoid((mu-(k-.5)/(self.levels-1))*torch.exp(-_log_scale(raw))) for k in range(1, self.levels))/(self.levels-1)    # E x = sum of P(x >= k)
+        # E x = sum of P(x >= k)
+        return sum(torch.sigmoid((mu-(k-.5)/(self.levels-1))*torch.exp(-_log_scale(raw)))
+                   for k in range(1, self.levels))/(self.levels-1)
 
     def params_for(self, mean): return torch.cat([mean, torch.zeros_like(mean)], -3)
     def sample(self, params):
@@ -248,7 +257,7 @@ def _is_on_grid(x, levels): return torch.allclose(x, _on_grid(x, levels), atol=.
 
 # %% ../../nbs/models/03_likelihoods.ipynb #7fcf9109
 class LogisticMixtureLikelihood(Likelihood):
-    "Bytes, grey or RGB; the decoder gives a mixture of discretised logistics for every place, with later channels predicted from earlier ones"
+    "Bytes, grey or RGB: a mixture of discretised logistics for every place, later channels predicted from earlier ones"
     name = 'logistic_mixture'
     discrete = True
     def __init__(self,
@@ -258,10 +267,12 @@ class LogisticMixtureLikelihood(Likelihood):
     ):
         super().__init__(image_shape)
         if not all(isinstance(o, int) for o in (n_mix, levels)) or n_mix<1 or levels<2:
-            raise ValueError(f'n_mix is a number of components from 1, levels one of values from 2, not {n_mix!r} and {levels!r}')
+            raise ValueError('n_mix is a number of components from 1, levels one of values from 2, '
+                             f'not {n_mix!r} and {levels!r}')
         self.n_mix,self.levels = n_mix,levels
         c = self.image_shape[0]
-        self.sizes = 1,c,c,c*(c-1)//2                                                  # weight, centres, scales, coefficients
+        # weight, centres, scales, coefficients
+        self.sizes = 1,c,c,c*(c-1)//2
 
     @property
     def n_params(self): return self.n_mix*sum(self.sizes)
@@ -308,8 +319,11 @@ def sample(self:LogisticMixtureLikelihood,
     logw,mu,log_s,coefs = self._split(params)
     k = Categorical(logits=logw.movedim(1, -1)).sample()[:,None]                   # B x 1 x H x W
     def of(o): return o.gather(1, k[:,:,None].expand(-1, -1, *o.shape[2:]))        # the chosen component's
-    mu,log_s,coefs,xs = of(mu),of(log_s),of(coefs),[]
-    for c in range(self.image_shape[0]): xs.append(_on_grid(_logistic(self._centre(mu, coefs, xs), log_s[:,:,c]), self.levels))
+    mu,log_s,coefs = of(mu),of(log_s),of(coefs)
+    xs = []
+    for c in range(self.image_shape[0]):
+        x = _logistic(self._centre(mu, coefs, xs), log_s[:,:,c])
+        xs.append(_on_grid(x, self.levels))
     return torch.cat(xs, 1)
 
 # %% ../../nbs/models/03_likelihoods.ipynb #83481513
@@ -319,20 +333,23 @@ def bits_per_dim(
 ):
     "Bits for each pixel and channel"
     if not likelihood.discrete:
-        raise ValueError(f'{type(likelihood).__name__} is a density of grey levels, not a probability of bytes: it has no '
-                         'bits per dimension')
+        raise ValueError(f'{type(likelihood).__name__} is a density of grey levels, not a probability of bytes: '
+                         'it has no bits per dimension')
     return nats/(math.prod(likelihood.image_shape)*math.log(2))
 
 # %% ../../nbs/models/03_likelihoods.ipynb #64991b76
 def make_likelihood(
-    likelihood:str|dict|Likelihood, # 'bernoulli', 'continuous_bernoulli', 'normal', 'normal_diag', 'laplace', 'discretized_logistic', 'logistic_mixture', with arguments dict(name=...), or a `Likelihood`, taken as it is
+    # 'bernoulli', 'continuous_bernoulli', 'normal', 'normal_diag', 'laplace', 'discretized_logistic',
+    # 'logistic_mixture'
+    likelihood:str|dict|Likelihood, # A name, with arguments dict(name=...), or a `Likelihood`, taken as it is
     image_shape:tuple, # C x H x W
     noise:float|str=None, # Deviation of a pixel where the likelihood has one; None is its default
     **kwargs # For the likelihood's class
 ) -> Likelihood:
     "The likelihood called `likelihood`, for images of `image_shape`"
     if isinstance(likelihood, Likelihood):
-        if noise is not None: raise ValueError('noise is for a likelihood given by name; one that is made already has its own')
+        if noise is not None:
+            raise ValueError('noise is for a likelihood given by name; one that is made already has its own')
         return likelihood
     cls,given = named(likelihood, Likelihood, 'likelihood')
     if noise is not None and 'noise' not in inspect.signature(cls).parameters:

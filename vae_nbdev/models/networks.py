@@ -15,14 +15,16 @@ from torch import nn
 def he_init(net:nn.Module) -> nn.Module:
     "`net` with weights from N(0, 2/n_in), biases as they were"
     for l in net.modules():
-        if isinstance(l, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)): nn.init.kaiming_normal_(l.weight, nonlinearity='relu')
+        if isinstance(l, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
+            nn.init.kaiming_normal_(l.weight, nonlinearity='relu')
     return net
 
 # %% ../../nbs/models/04_networks.ipynb #fdcccff2
 class LatentLinear(nn.Linear):
     "A linear layer that reads latents in full precision, also under autocast"
     def forward(self, z):
-        with torch.autocast('cpu' if z.is_meta else z.device.type, enabled=False): return super().forward(z.to(self.weight.dtype))
+        with torch.autocast('cpu' if z.is_meta else z.device.type, enabled=False):
+            return super().forward(z.to(self.weight.dtype))
 
 # %% ../../nbs/models/04_networks.ipynb #a1169e3d
 def dense_layers(
@@ -79,7 +81,8 @@ def conv_maps(
     return he_init(nn.Sequential(*_convs(image_shape[0], channels, batch_norm)))
 
 def _convs(n_in, channels, batch_norm):
-    return [l for i,o in zip((n_in, *channels), channels) for l in (nn.Conv2d(i, o, 2, stride=2), *_norm(o, batch_norm), nn.PReLU())]
+    return [l for i,o in zip((n_in, *channels), channels)
+            for l in (nn.Conv2d(i, o, 2, stride=2), *_norm(o, batch_norm), nn.PReLU())]
 
 def _norm(n, batch_norm): return [nn.BatchNorm2d(n)] if batch_norm else []
 
@@ -93,7 +96,9 @@ def conv_encoder(
     "2 x 2 convolutions of stride 2 with PReLU, then a dense layer"
     c,h,w = image_shape
     s = 2**len(channels)
-    return he_init(nn.Sequential(*_convs(c, channels, batch_norm), nn.Flatten(), nn.Linear(channels[-1]*(h//s)*(w//s), width), nn.ReLU()))
+    convs = _convs(c, channels, batch_norm)
+    dense = nn.Linear(channels[-1]*(h//s)*(w//s), width)
+    return he_init(nn.Sequential(*convs, nn.Flatten(), dense, nn.ReLU()))
 
 # %% ../../nbs/models/04_networks.ipynb #eda66ff1
 def conv_decoder(
@@ -105,7 +110,8 @@ def conv_decoder(
 ) -> nn.Sequential:
     "A dense layer to a small map, then 2 x 2 convolutions with bilinear upsampling up to H x W"
     _,h,w = image_shape
-    sizes = [(-(-h//2**i), -(-w//2**i)) for i in reversed(range(len(channels)))]    # the last is H x W, each about half the next
+    # the last is H x W, each about half the next
+    sizes = [(-(-h//2**i), -(-w//2**i)) for i in reversed(range(len(channels)))]
     h0,w0 = sizes[0]
     layers = [LatentLinear(latent_dim, start*h0*w0), nn.ReLU(), nn.Unflatten(1, (start,h0,w0))]
     for i,(n_in,n_out,size) in enumerate(zip((start, *channels), channels, sizes)):
@@ -137,6 +143,7 @@ def small_conv_decoder(
     _,h,w = image_shape
     s = 2**len(channels)
     h0,w0 = -(-h//s), -(-w//s)                                                      # 4 x 4 for 28 and 32 pixels
-    convs = [l for i,o in zip(channels, (*channels[1:], channels[-1])) for l in (nn.ConvTranspose2d(i, o, 2, stride=2), nn.ReLU())]
+    convs = [l for i,o in zip(channels, (*channels[1:], channels[-1]))
+             for l in (nn.ConvTranspose2d(i, o, 2, stride=2), nn.ReLU())]
     first = [LatentLinear(latent_dim, channels[0]*h0*w0), nn.ReLU(), nn.Unflatten(1, (channels[0],h0,w0))]
     return he_init(nn.Sequential(*first, *convs, _Crop(h, w)))

@@ -69,13 +69,15 @@ def closed_kl(
     "KL(q || p) in nats"
     try: return kl_divergence(q, p)
     except NotImplementedError: return None
+    except IndexError: return kl_divergence(q, p.expand(q.batch_shape))    # torch's of Bernoullis cannot broadcast
 
 # %% ../../nbs/models/01_priors.ipynb #dbdefcd9
 class StandardStudentT(Prior):
     "Independent Student-t, location 0 and scale 1"
     def __init__(self, shape:int|tuple, df:float=5.): super().__init__(shape); self.df = df # Of z; degrees of freedom
     @property
-    def dist(self): return StudentT(self.df*torch.ones_like(self.loc), self.loc, torch.ones_like(self.loc), validate_args=False)
+    def dist(self):
+        return StudentT(self.df*torch.ones_like(self.loc), self.loc, torch.ones_like(self.loc), validate_args=False)
 
 class StandardLaplace(Prior):
     "Independent Laplace, location 0 and scale 1"
@@ -106,11 +108,13 @@ class MixturePrior(Prior):
         super().__init__(shape)
         self.logits = nn.Parameter(torch.zeros(n))
         self.mu  = nn.Parameter(torch.randn(n, *self.shape))
-        self.raw = nn.Parameter(torch.zeros(n, *self.shape))                               # log variances, before their bound
+        # log variances, before their bound
+        self.raw = nn.Parameter(torch.zeros(n, *self.shape))
 
     @classmethod
     def of(cls, stage, model, **kwargs):
-        if stage.bounded: raise ValueError(f'A {cls.name} prior is made of Gaussians: it does not go with latents between bounds')
+        if stage.bounded:
+            raise ValueError(f'A {cls.name} prior is made of Gaussians: it does not go with latents between bounds')
         return super().of(stage, model, **kwargs)
 
     @property
@@ -128,7 +132,8 @@ class MixturePrior(Prior):
         "Make it a given mixture"
         with torch.no_grad():
             self.logits.copy_(weights.log()); self.mu.copy_(mu)
-            self.raw.copy_(15*torch.atanh((var.log()/15).clamp(-.999, .999)))              # what `soft_bound` turns back
+            # what `soft_bound` turns back
+            self.raw.copy_(15*torch.atanh((var.log()/15).clamp(-.999, .999)))
 
     def sample(self, n, temperature=1.):
         p = self.dist
@@ -146,13 +151,15 @@ class VampPrior(MixturePrior):
         n:int=100, # Pseudo-inputs
     ):
         Prior.__init__(self, shape)
-        self.encode = [encode]                                                         # in a list: no part of this module
+        # in a list: no part of this module
+        self.encode = [encode]
         self.raw = nn.Parameter(torch.randn(n, *image_shape))
         self.register_buffer('logits', torch.zeros(n), persistent=False)
 
     @classmethod
     def of(cls, stage, model, **kwargs):
-        if stage.standard_prior is not StandardNormal: raise ValueError('A vamp prior is made of Gaussians: it goes with normal latents')
+        if stage.standard_prior is not StandardNormal:
+            raise ValueError('A vamp prior is made of Gaussians: it goes with normal latents')
         return cls(stage.shape, model.bottom_up, model.image_shape, **kwargs)
 
     @property
@@ -161,7 +168,8 @@ class VampPrior(MixturePrior):
         return self.raw.sigmoid()
 
     def components(self): return self.encode[0](self.inputs)[-1]
-    def set_components(self, *_): raise TypeError('The components of a VampPrior are posteriors of its inputs, and cannot be set')
+    def set_components(self, *_):
+        raise TypeError('The components of a VampPrior are posteriors of its inputs, and cannot be set')
 
 # %% ../../nbs/models/01_priors.ipynb #2ec76de0
 def unit_kl(

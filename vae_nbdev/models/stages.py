@@ -13,9 +13,10 @@ from torch.distributions import Distribution, Laplace, Normal, StudentT
 from ..core import *
 from ..core import times
 from .distributions import *
-from .distributions import full_precision, soft_bound
+from .distributions import soft_bound
 from .priors import *
-from .priors import StandardLaplace, StandardNormal, StandardStudentT, StandardTruncatedNormal, closed_kl, unit_kl
+from .priors import (StandardLaplace, StandardNormal, StandardStudentT, StandardTruncatedNormal,
+                                     closed_kl, unit_kl)
 
 # %% ../../nbs/models/02_stages.ipynb #7f54b1b8
 @dataclass
@@ -38,14 +39,16 @@ class Level:
     ) -> Tensor: # k*B
         "KL(q || p) in nats, in closed form where there is one, else log q(z|x) - log p(z)"
         closed = None if sampled else closed_kl(self.q, self.p)
-        return self.log_q()-self.log_p() if closed is None else closed.flatten(1).sum(1).repeat(len(self.z)//len(closed))
+        if closed is None: return self.log_q()-self.log_p()
+        return closed.flatten(1).sum(1).repeat(len(self.z)//len(closed))
 
     def unit_kl(self) -> Tensor: # B x units
         "KL of every latent by itself, in nats"
         return unit_kl(self.q, self.p).flatten(1)
 
     def _log_prob(self, d):
-        each = d.log_prob(self.z.unflatten(0, (-1, self.q.batch_shape[0])))               # k x B, or with latents k x B x shape
+        # k x B, or with latents k x B x shape
+        each = d.log_prob(self.z.unflatten(0, (-1, self.q.batch_shape[0])))
         return (each.flatten(2).sum(2) if each.ndim>2 else each).flatten()
 
 @dataclass
@@ -84,7 +87,8 @@ class Stage(Configured, nn.Module):
 
     def prior(self, context:Tensor=None) -> Distribution: # B x shape, or shape at the top
         "p(z), given what was drawn above"
-        if context is not None: raise NotImplementedError(f'{type(self).__name__} must define `prior`, to have a level above it')
+        if context is not None:
+            raise NotImplementedError(f'{type(self).__name__} must define `prior`, to have a level above it')
         return self.top.dist
 
     def standard(self, **kwargs) -> Prior:
@@ -102,13 +106,12 @@ class UnitParams(nn.Module):
         self.flat = len(shape)!=3
         if self.flat: self.layer = nn.Linear(math.prod(features), 2*math.prod(shape))
         elif len(features)!=3 or features[1:]!=shape[1:]:
-            raise ValueError(f'Latents of {times(shape)} are read off maps of {times(shape[1:])}, and these features are {times(features)}')
+            raise ValueError(f'Latents of {times(shape)} are read off maps of {times(shape[1:])}, '
+                             f'and these features are {times(features)}')
         else: self.layer = nn.Conv2d(features[0], 2*shape[0], 1)
 
     def forward(self, h:Tensor) -> Tensor: # B x 2d, or B x 2c x h x w
-        h = full_precision(h)
-        with torch.autocast('cpu' if h.is_meta else h.device.type, enabled=False): # meta has none
-            return self.layer(h.flatten(1) if self.flat else h)
+        return self.layer(h.flatten(1) if self.flat else h)
 
 # %% ../../nbs/models/02_stages.ipynb #98982c99
 def precision_weighted(
@@ -134,8 +137,11 @@ class NormalStage(Stage):
 
     def under(self, context, merge=None):
         normal = type(self).dist is NormalStage.dist
-        if merge not in (None, 'precision', 'concat'): raise ValueError(f"merge is 'precision' or 'concat', not {merge!r}")
-        if merge=='precision' and not normal: raise ValueError(f"merge='precision' multiplies Gaussians, and {type(self).__name__} has others: merge='concat'")
+        if merge not in (None, 'precision', 'concat'):
+            raise ValueError(f"merge is 'precision' or 'concat', not {merge!r}")
+        if merge=='precision' and not normal:
+            raise ValueError(f"merge='precision' multiplies Gaussians, and {type(self).__name__} has others: "
+                             "merge='concat'")
         self.from_above = UnitParams(context, self.shape)
         if merge=='concat' or not normal: self.joint = UnitParams(context, self.shape)
 
@@ -150,7 +156,8 @@ class NormalStage(Stage):
         mu,logvar = params.chunk(2, 1)
         return self.dist(mu, .5*soft_bound(logvar))
 
-    def dist(self, mu, log_sigma): return Normal(mu, log_sigma.exp(), validate_args=False)   # softplus would force sigma >= 1
+    # softplus would force sigma >= 1
+    def dist(self, mu, log_sigma): return Normal(mu, log_sigma.exp(), validate_args=False)
 
 # %% ../../nbs/models/02_stages.ipynb #8104258c
 class StudentTStage(NormalStage):
@@ -195,5 +202,7 @@ class TruncatedNormalStage(NormalStage):
         if not low<high: raise ValueError(f'low is below high, not {low} and {high}')
         self.low,self.high = low,high
 
-    def dist(self, mu, log_sigma): return TruncatedNormal(soft_bound(mu, 30.), soft_bound(log_sigma, 4.).exp(), self.low, self.high)
+    def dist(self, mu, log_sigma):
+        return TruncatedNormal(soft_bound(mu, 30.), soft_bound(log_sigma, 4.).exp(), self.low, self.high)
+
     def standard(self, **kwargs): return super().standard(**dict(low=self.low, high=self.high) | kwargs)

@@ -12,7 +12,7 @@ from fastcore.basics import patch, store_attr
 from fastcore.meta import delegates
 from torch import nn, Tensor
 from ..core import *
-from ..core import evaluating, inference, named, times
+from ..core import evaluating, inference, name_of, named, times
 from .distributions import *
 from .distributions import full_precision
 from .priors import *
@@ -68,8 +68,8 @@ class AutoEncoder(Configured, nn.Module):
         raise NotImplementedError(f'{type(self).__name__} must define `_encoder(self)`: a module from B x C x H x W to '
                                   'features of any shape')
     def _decoder(self) -> nn.Module:
-        raise NotImplementedError(f'{type(self).__name__} must define `_decoder(self)`: a module from B x latent_dim to '
-                                  'features of any shape')
+        raise NotImplementedError(f'{type(self).__name__} must define `_decoder(self)`: a module from B x latent_dim '
+                                  'to features of any shape')
 
     @property
     def latent_dim(self) -> int:
@@ -116,7 +116,8 @@ def _checked(self:AutoEncoder, x):
     "`x` if it is a batch of images this model was made for"
     if tuple(x.shape[1:])!=self.image_shape:
         raise ValueError(f'This model is for images B x {times(self.image_shape)}, not {times(x.shape)}')
-    if not x.is_floating_point(): raise ValueError(f'Images for a model are floats in [0, 1], not {x.dtype}: divide uint8 by 255')
+    if not x.is_floating_point():
+        raise ValueError(f'Images for a model are floats in [0, 1], not {x.dtype}: divide uint8 by 255')
     return x
 
 @patch
@@ -140,9 +141,11 @@ def _shape_after(self:AutoEncoder, net, shape, name): return tuple(self._example
 @patch
 def _head(self:AutoEncoder, n_params):
     "The last layer: decoder features to `n_params` numbers for each place"
-    (_,h,w),out = self.image_shape,self._example_out(self.decoder, self.latent_shapes[0], '_decoder')
+    _,h,w = self.image_shape
+    out = self._example_out(self.decoder, self.latent_shapes[0], '_decoder')
     if out.ndim==4 and out.shape[2:]==(h,w): return _zero_bias(nn.Conv2d(out.shape[1], n_params, 1))
-    return nn.Sequential(nn.Flatten(), _zero_bias(nn.Linear(out.flatten(1).shape[1], n_params*h*w)), nn.Unflatten(1, (n_params,h,w)))
+    dense = _zero_bias(nn.Linear(out.flatten(1).shape[1], n_params*h*w))
+    return nn.Sequential(nn.Flatten(), dense, nn.Unflatten(1, (n_params,h,w)))
 
 def _zero_bias(layer): nn.init.zeros_(layer.bias); return layer
 
@@ -152,26 +155,39 @@ def center(self:AutoEncoder,
     x:Tensor, # Images B x C x H x W, as many as give a fair mean
 ):
     "Let an untrained model start from the mean of `x`"
-    bias,params = (self.head.bias if isinstance(self.head, nn.Conv2d) else self.head[1].bias),self.likelihood.params_for(x.mean(0))
+    conv = isinstance(self.head, nn.Conv2d)
+    bias = self.head.bias if conv else self.head[1].bias
+    params = self.likelihood.params_for(x.mean(0))
     if params is None or bias.any(): return
-    with torch.no_grad(): bias.copy_(params.mean((1,2)) if isinstance(self.head, nn.Conv2d) else params.flatten())
+    with torch.no_grad(): bias.copy_(params.mean((1,2)) if conv else params.flatten())
 
 # %% ../../nbs/models/05_vae.ipynb #71513ae7
-def _draw(q, k): return q.rsample((k,)).flatten(0, 1)                                  # k*B x shape
+def _draw(q, k):
+    "k*B x shape"
+    if q.has_rsample: return q.rsample((k,)).flatten(0, 1)
+    raise TypeError(f'{type(q).__name__} has no `rsample`, through which a gradient passes: a posterior needs one')
+
 def _mean(q, k): return q.mean
 
+def _exact(f, *args):
+    "What a stage makes of features, in float32 whatever the networks run in: a density needs the digits"
+    args = [full_precision(o) if isinstance(o, Tensor) else o for o in args]
+    device = next((o.device.type for o in args if isinstance(o, Tensor)), None)
+    if device is None: return f(*args)
+    with torch.autocast('cpu' if device=='meta' else device, enabled=False): return f(*args)      # meta has none
+
 class VAE(AutoEncoder):
-    "Latents, Gaussian with prior N(0, I) unless told otherwise, between `_encoder` and `_decoder`, which a subclass defines"
+    "Latents, Gaussian with prior N(0, I) unless told otherwise, between `_encoder` and `_decoder` of a subclass"
     merge = None
     def __init__(self,
         image_shape:tuple, # C x H x W
         latent_dim:int|tuple=16, # Number of latents, or for maps of latents c x h x w
         likelihood:str|dict|Likelihood='bernoulli', # How pixels are distributed: see `make_likelihood`
         noise:float|str=None, # Deviation of a pixel, for likelihoods that have one
-        latents:str|dict='normal', # 'normal', 'student_t', 'laplace', 'truncated_normal', or with arguments, as dict(name='student_t', df=4.)
-        prior:str|dict='standard', # 'standard', of the latents' family; 'mixture'; 'vamp'; or with arguments, as dict(name='vamp', n=500)
+        latents:str|dict='normal', # 'normal', 'student_t', 'laplace', 'truncated_normal', dict(name='student_t', df=4.)
+        prior:str|dict='standard', # 'standard', of the latents' family; 'mixture'; 'vamp'; or dict(name='vamp', n=500)
     ):
-        self._latents,self._first_prior = latents,prior
+        vars(self).update(_latents=latents, _first_prior=prior)
         super().__init__(image_shape, latent_dim, likelihood, noise)
 
     def _build(self):
@@ -182,7 +198,9 @@ class VAE(AutoEncoder):
             h = self._shape_after(self.encoders[level], h, self._at('_encoder', level))
             self.stages.append(self._stage(level, h))
             self.decoders.append(self._decoder_of(level))
-            if level: self.stages[level-1].under(self._shape_after(self.decoders[level], shape, self._at('_decoder', level)), self.merge)
+            if level:
+                context = self._shape_after(self.decoders[level], shape, self._at('_decoder', level))
+                self.stages[level-1].under(context, self.merge)
         self.set_prior(self._first_prior)
 
     def _encoder_of(self, level, shape): return self._encoder()
@@ -224,8 +242,8 @@ class VAE(AutoEncoder):
         levels,context = [],None
         for stage,decoder,h in [*zip(self.stages, self.decoders, features)][::-1]:
             if context is not None and draws>1: h = h.repeat(draws, *[1]*(h.ndim-1))
-            p = stage.prior(context)
-            q = stage.posterior(h, context, p)
+            p = _exact(stage.prior, context)
+            q = _exact(stage.posterior, h, context, p)
             z = draw(q, draws if context is None else 1)
             levels.insert(0, Level(q, p, z))
             context = decoder(z)
@@ -246,8 +264,11 @@ class VAE(AutoEncoder):
 # %% ../../nbs/models/05_vae.ipynb #a9d6f19a
 @patch
 def _stage(self:VAE, level, features):
-    n,kinds = len(self.latent_shapes),self._latents if isinstance(self._latents, (tuple,list)) else [self._latents]
-    if len(kinds) not in (1, n): raise ValueError(f'latents is one family, or one for each of {n} levels, bottom level first, not {self._latents}')
+    n,kinds = len(self.latent_shapes),self._latents
+    if not isinstance(kinds, (tuple,list)): kinds = [kinds]
+    if len(kinds) not in (1, n):
+        raise ValueError(f'latents is one family, or one for each of {n} levels, bottom level first, '
+                         f'not {self._latents}')
     cls,kwargs = named(kinds[level%len(kinds)], Stage, 'latents')
     return cls(features, self.latent_shapes[level], **kwargs)
 
@@ -257,6 +278,7 @@ def set_prior(self:VAE,
 ):
     "Another prior, as it begins; networks and posterior stay"
     stage,device = self.stages[-1],next(self.parameters()).device
+    if isinstance(prior, type): prior = name_of(prior)
     spec = dict(prior) if isinstance(prior, dict) else dict(name=prior)
     if spec.get('name')=='standard': made = stage.standard(**{k: v for k,v in spec.items() if k!='name'})
     else:
@@ -273,7 +295,8 @@ def prior_of(self:VAE,
     "p(z_level | z_level+1)"
     if (above is None)!=(level==len(self.stages)-1):
         raise ValueError('All levels but the highest need the latents `above`, and the highest has none')
-    return self.stages[level].prior(None if above is None else self.decoders[level+1](self._shaped(above, level+1)))
+    if above is None: return self.prior.dist
+    return _exact(self.stages[level].prior, self.decoders[level+1](self._shaped(above, level+1)))
 
 @patch
 @inference
@@ -310,7 +333,7 @@ def bottom_up(self:VAE,
     x:Tensor, # B x C x H x W
 ) -> list: # Of posteriors, B x shape, bottom level first
     "What the image alone says about every level"
-    return [stage.posterior(h) for stage,h in zip(self.stages, self.features(x))]
+    return [_exact(stage.posterior, h) for stage,h in zip(self.stages, self.features(x))]
 
 # %% ../../nbs/models/05_vae.ipynb #90365665
 @patch
@@ -319,7 +342,7 @@ def log_weights(self:VAE,
     x:Tensor, # B x C x H x W
     k:int=1, # Importance samples an image
 ) -> Tensor: # B x k in nats
-    "log p(x,z) - log q(z|x) for `k` draws of all latents: their mean is the ELBO, the log of their exponentials' mean a tighter bound (Burda et al. 2016)"
+    "log p(x,z) - log q(z|x) of `k` draws of z: the mean is the ELBO, log-mean-exp a tighter bound (Burda et al. 2016)"
     out = self(x, draws=k)
     log_px = self.likelihood.log_prob(out.params, x.repeat(k, 1, 1, 1))
     return (log_px + sum(level.log_p()-level.log_q() for level in out.levels)).view(k, len(x)).T
@@ -351,8 +374,10 @@ class DenseVAE(DenseNets, VAE):
 class SmallDenseVAE(DenseVAE):
     "VAE of fewer, narrower linear layers"
     @delegates(VAE.__init__)
-    def __init__(self, image_shape, latent_dim=16, *, encoder_widths=(420,210,105), decoder_widths=(200,400,800), **kwargs):
-        super().__init__(image_shape, latent_dim, encoder_widths=encoder_widths, decoder_widths=decoder_widths, **kwargs)
+    def __init__(self, image_shape, latent_dim=16, *, encoder_widths=(420,210,105), decoder_widths=(200,400,800),
+                 **kwargs):
+        super().__init__(image_shape, latent_dim, encoder_widths=encoder_widths, decoder_widths=decoder_widths,
+                         **kwargs)
 
 # %% ../../nbs/models/05_vae.ipynb #0623f704
 class ConvNets(Configured):
@@ -369,7 +394,8 @@ class ConvNets(Configured):
     ):
         store_attr('encoder_channels,encoder_width,decoder_channels')
         super().__init__(image_shape, latent_dim, **kwargs)
-        self.to(memory_format=torch.channels_last)                                    # faster here; `SmallConvVAE` is not
+        # faster here; `SmallConvVAE` is not
+        self.to(memory_format=torch.channels_last)
 
     def _encoder(self): return conv_encoder(self.image_shape, self.encoder_channels, self.encoder_width)
     def _decoder(self): return conv_decoder(self.latent_dim, self.image_shape, self.decoder_channels)

@@ -15,7 +15,7 @@ from torch.nn.modules.module import (register_module_buffer_registration_hook, r
                                      register_module_parameter_registration_hook)
 from torch.nn.parameter import is_lazy
 from ..core import *
-from ..core import find_class, times, write_whole
+from ..core import UnknownName, find_class, times, write_whole
 from ..models.likelihoods import *
 from ..models.vae import *
 
@@ -34,8 +34,8 @@ def _model_recipe(model):
     res = dict(model=config(model), likelihood=config(model.likelihood), prior=getattr(model, 'prior_config', None))
     for o in res.values():
         if o and '<locals>' in o['name']:
-            raise CheckpointError(f'{o["name"]} is defined inside a function, where nothing can find it again: define it at '
-                                  'the top of a module or notebook')
+            raise CheckpointError(f'{o["name"]} is defined inside a function, where nothing can find it again: '
+                                  'define it at the top of a module or notebook')
     return res
 
 # %% ../../nbs/train/04_checkpoints.ipynb #12d07261
@@ -43,17 +43,20 @@ def save_vae(
     learn:Learner|AutoEncoder, # What to save
     path:str|Path, # Folder, made where it is not there; other files in it are left alone
 ) -> Path:
-    "Weights, with their precision and which of them are frozen, and recipe of a model, as `path`/weights.safetensors and `path`/vae.json"
+    "Weights, their precision, which are frozen, and recipe of a model: `path`/weights.safetensors and `path`/vae.json"
     path,model = Path(path).expanduser(),getattr(learn, 'model', learn)
-    if not isinstance(model, AutoEncoder): raise TypeError(f'save_vae wants a learner or a model of vae_nbdev, not {type(model).__name__}')
-    recipe = dict(format=2, **_model_recipe(model), frozen=frozen_names(model),
-                  versions=dict(torch=torch.__version__, torchvision=torchvision.__version__, fastai=fastai.__version__))
-    if isinstance(learn, Learner): recipe |= dict(data=getattr(learn.dls, 'config', None), objective=config(learn.objective),
-                                                 precision=learn.precision)
+    if not isinstance(model, AutoEncoder):
+        raise TypeError(f'save_vae wants a learner or a model of vae_nbdev, not {type(model).__name__}')
+    versions = dict(torch=torch.__version__, torchvision=torchvision.__version__, fastai=fastai.__version__)
+    recipe = dict(format=2, **_model_recipe(model), frozen=frozen_names(model), versions=versions)
     try: json.dumps(recipe)
     except TypeError as e:
         raise CheckpointError(f'{type(model).__name__} was made with an argument that a recipe cannot hold ({e}): '
                               'use numbers, strings, lists and dicts, or set it inside the class') from None
+    if isinstance(learn, Learner):                                 # nothing of it is needed to build the model again
+        trained = dict(data=getattr(learn.dls, 'config', None), objective=config(learn.objective),
+                       precision=learn.precision)
+        recipe |= json.loads(json.dumps(trained, default=str))
     weights = save_tensors({k: v.detach().cpu().clone().contiguous() for k,v in model.state_dict().items()})
     path.mkdir(parents=True, exist_ok=True)
     write_whole(path/_weights, weights)
@@ -74,7 +77,9 @@ def _constant(name):
     if name=='NaN': raise ValueError('NaN is no argument')
     return float(name)
 
-def _count(o): return sum(map(_count, o.values() if isinstance(o, dict) else o)) + 1 if isinstance(o, (dict,list)) else 1
+def _count(o):
+    if not isinstance(o, (dict,list)): return 1
+    return sum(map(_count, o.values() if isinstance(o, dict) else o)) + 1
 
 def _read_recipe(path):
     "The recipe in the folder `path`, when it has the form that `save_vae` gives it"
@@ -82,19 +87,23 @@ def _read_recipe(path):
     try: recipe = json.loads(_content(path, _recipe, 2**20), parse_constant=_constant)
     except CheckpointError: raise
     except (ValueError, RecursionError) as e: raise CheckpointError(f'{f} is no recipe of a model: {e}') from None
-    form = dict(model=dict, likelihood=dict, sha256=str, prior=(dict,type(None)), data=(dict,type(None)), frozen=(list,type(None)))
-    if not isinstance(recipe, dict) or recipe.get('format')!=2 or not all(isinstance(recipe.get(k), t) for k,t in form.items()) or \
-       not all(isinstance(recipe[k].get('name'), str) for k in ('model', 'likelihood')):
-        raise CheckpointError(f'{f} is not in the format of save_vae')
-    if _count([recipe[k] for k in ('model', 'likelihood')])>1000: raise CheckpointError(f'{f} has arguments of more than 1,000 parts')
+    form = dict(model=dict, likelihood=dict, sha256=str, prior=(dict,type(None)), data=(dict,type(None)),
+                frozen=(list,type(None)))
+    right = (isinstance(recipe, dict) and recipe.get('format')==2
+             and all(isinstance(recipe.get(k), t) for k,t in form.items())
+             and all(isinstance(recipe[k].get('name'), str) for k in ('model', 'likelihood')))
+    if not right: raise CheckpointError(f'{f} is not in the format of save_vae')
+    if _count([recipe[k] for k in ('model', 'likelihood')])>1000:
+        raise CheckpointError(f'{f} has arguments of more than 1,000 parts')
     return recipe
 
 # %% ../../nbs/train/04_checkpoints.ipynb #7e6e232e
 def _find_model(name):
     "The model class called `name`"
     if (found := find_class(AutoEncoder, name)) is not None: return found
-    raise CheckpointError(f'The model is a {name[:100]}, which is no model that is known here, and nothing is imported because a '
-                          'file says so: import the module that defines it first, or define the class, then load again')
+    raise CheckpointError(f'The model is a {name[:100]}, which is no model that is known here, and nothing is imported '
+                          'because a file says so: import the module that defines it first, or define the class, '
+                          'then load again')
 
 # %% ../../nbs/train/04_checkpoints.ipynb #1c6b6395
 def _tuples(o):
@@ -116,13 +125,15 @@ def _no_larger(max_bytes):
     total = 0
     def check(n, what):
         if n>max_bytes:
-            raise CheckpointError(f'{what} {n:,} bytes, more than max_bytes={max_bytes:,}; where you trust it, give a larger `max_bytes`')
+            raise CheckpointError(f'{what} {n:,} bytes, more than max_bytes={max_bytes:,}; where you trust it, '
+                                  'give a larger `max_bytes`')
     def made(module, name, o):
         nonlocal total
         if o is not None and not is_lazy(o): total += o.nbytes
         check(total, 'The parameters of the model take')
     def gave(module, args, out):
-        if isinstance(out, torch.Tensor): check(out.nbytes, f'A layer of the model ({type(module).__name__}) gives, for one image,')
+        if isinstance(out, torch.Tensor):
+            check(out.nbytes, f'A layer of the model ({type(module).__name__}) gives, for one image,')
     hooks = [register_module_parameter_registration_hook(made), register_module_buffer_registration_hook(made),
              register_module_forward_hook(gave)]
     try: yield
@@ -142,7 +153,8 @@ def _check_outline(cls, recipe, weights, max_bytes):
     wanted,found = _kinds(outline.state_dict()),_kinds(weights)
     for k in wanted.keys() | found.keys():
         if wanted.get(k)!=found.get(k):
-            raise ValueError(f'{k[:100]} is {_kind(wanted.get(k))} in the model and {_kind(found.get(k))} in the weights')
+            raise ValueError(f'{k[:100]} is {_kind(wanted.get(k))} in the model '
+                             f'and {_kind(found.get(k))} in the weights')
 
 def _kind(o): return 'missing' if o is None else f'{times(o[0]) or "one number"}{"" if o[1] else ", integers"}'
 
@@ -161,7 +173,8 @@ def load_vae(
     cls = _find_model(recipe['model']['name'])
     try: weights = load_tensors(data)
     except Exception as e:
-        raise CheckpointError(f'{path/_weights} is no safetensors file, or one of unknown types: {str(e)[:200]}') from None
+        raise CheckpointError(f'{path/_weights} is no safetensors file, or one of unknown types: '
+                              f'{str(e)[:200]}') from None
     try:
         _check_outline(cls, recipe, weights, max_bytes)
         model = _build(cls, recipe)
@@ -171,10 +184,14 @@ def load_vae(
         if recipe.get('frozen') is not None:                       # else it was saved before this was kept
             for k,p in model.named_parameters(): p.requires_grad_(k not in recipe['frozen'])
     except CheckpointError: raise
-    except Exception as e: raise CheckpointError(f'{cls.__name__} is not the class it was when {path} was saved: {str(e)[:500]}') from e
+    except UnknownName as e: raise CheckpointError(f'{path} needs a class that is not known here. {e}') from e
+    except Exception as e:
+        raise CheckpointError(f'{cls.__name__} is not the class it was when {path} was saved: {str(e)[:500]}') from e
     odd = [k for k,v in model.state_dict().items() if not v.isfinite().all()]
-    if odd: warnings.warn(f'{len(odd)} of the weights in {path} hold NaN or infinity, {odd[0]} first: the model will give NaN')
+    if odd:
+        warnings.warn(f'{len(odd)} of the weights in {path} hold NaN or infinity, {odd[0]} first: '
+                      'the model will give NaN')
     if (recipe.get('data') or {}).get('whiten'):
-        warnings.warn('This model was trained on whitened images and makes whitened images: `Whiten.decode` of loaders made '
-                      'the same way turns them back')
+        warnings.warn('This model was trained on whitened images and makes whitened images: '
+                      '`Whiten.decode` of loaders made the same way turns them back')
     return model.to(device).eval()

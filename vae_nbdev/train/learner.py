@@ -33,7 +33,7 @@ from .runs import *
 
 # %% ../../nbs/train/07_learner.ipynb #de85bf53
 class TermsLoss:
-    "The loss as fastai knows one: a mean over the batch, or with `reduction='none'` a number an image; and the images that predictions stand for"
+    "The loss as fastai knows one: a mean, or with `reduction='none'` a number an image; and the images of predictions"
     def __init__(self, model): self.model,self.reduction = model,'mean'
     def __call__(self, terms): return terms.loss.mean() if self.reduction=='mean' else terms.loss
     def decodes(self, pred): return self.model.likelihood.mean(pred[0])
@@ -54,23 +54,28 @@ def _check_known(learn):
     known = {id(p) for ps in learn.opt.param_lists for p in ps}
     new = [k for k,p in learn.model.named_parameters() if p.requires_grad and id(p) not in known]
     if new:
-        raise ValueError(f'The optimiser does not know {len(new)} weights, {new[0]} first: they were frozen when it was made, or came later, with another '
-                         'likelihood or prior. Call `learn.create_opt()` for another one')
+        raise ValueError(f'The optimiser does not know {len(new)} weights, {new[0]} first: they were frozen when it '
+                         'was made, or came later, with another likelihood or prior. Call `learn.create_opt()` '
+                         'for another one')
 
 def _watch_rightly(cb):
     "fastai takes what grows to be better, unless its name holds 'loss' or 'error'"
     if cb.comp is not np.greater: return                                       # said by the user
     if cb.monitor=='recon': cb.comp,cb.min_delta = np.less,-cb.min_delta
     elif cb.monitor in ('beta', 'kl') or cb.monitor.startswith('kl_'):
-        raise ValueError(f"More of {cb.monitor} is neither better nor worse: let {type(cb).__name__} watch 'elbo' or 'recon', or give comp=np.less")
+        raise ValueError(f"More of {cb.monitor} is neither better nor worse: let {type(cb).__name__} watch "
+                         "'elbo' or 'recon', or give comp=np.less")
 
 # %% ../../nbs/train/07_learner.ipynb #51ab3a93
 class VAELearner(Learner):
     "A `Learner` whose model gives an `Outcome`, of which its objective makes `Terms`"
     precision = 'fp32'                                                         # of the networks, or 'bf16'
-    fitting = False                                                            # in a training, rather than in `validate` or `get_preds`, as callbacks may ask
-    first_epoch,skip = 0,None                                                  # where a run goes on: the epoch, and what drops the batches of it that were seen
-    _called = None,{}                                                          # the callbacks; event -> those that have something to do
+    # in a training, rather than in `validate` or `get_preds`, as callbacks may ask
+    fitting = False
+    # where a run goes on: the epoch, and what drops the batches of it that were seen
+    first_epoch,skip = 0,None
+    # the callbacks; event -> those that have something to do
+    _called = None,{}
 
     @delegates(Learner.__init__, but=['loss_func'])
     def __init__(self,
@@ -96,7 +101,8 @@ class VAELearner(Learner):
 
     def _split(self, b):
         super()._split(b)
-        if not (len(self.yb)==1 and self.yb[0].shape==self.xb[0].shape): self.yb = self.xb[:1]      # labels, or nothing: the target is the image
+        # labels, or nothing: the target is the image
+        if not (len(self.yb)==1 and self.yb[0].shape==self.xb[0].shape): self.yb = self.xb[:1]
         if not getattr(getattr(self.model, 'module', self.model), 'conditional', False): self.xb = self.xb[:1]
 
     def _do_one_batch(self):
@@ -109,14 +115,18 @@ class VAELearner(Learner):
         self.loss = self.loss_grad.detach().clone()
         self('after_loss')
         if self.training: self._do_grad_opt()
-        else: self.pred = tuple(o[:len(self.xb[0])] for o in self.pred)        # of several draws the first, an image each, as `get_preds` gathers them
+        else:
+            # of several draws the first, an image each, as `get_preds` gathers them
+            self.pred = tuple(o[:len(self.xb[0])] for o in self.pred)
 
     def _do_fit(self):
-        for self.epoch in range(self.first_epoch, self.n_epoch): self._with_events(self._do_epoch, 'epoch', CancelEpochException)
+        for self.epoch in range(self.first_epoch, self.n_epoch):
+            self._with_events(self._do_epoch, 'epoch', CancelEpochException)
 
     def all_batches(self):
         "Go through the batches of an epoch, without those that `skip` drops"
-        self.n_iter,batches = len(self.dl),enumerate(self.dl)
+        self.n_iter = len(self.dl)
+        batches = enumerate(self.dl)
         if self.training and self.skip: self.skip(batches)
         for i,b in batches: self.one_batch(i, b)
 
@@ -130,7 +140,8 @@ class VAELearner(Learner):
         found = self._called[1]
         if name not in found:
             if not hasattr(event, name): raise ValueError(f'There is no event {name}')
-            found[name] = [cb for cb in self.cbs.sorted('order') if name=='after_fit' or _listens(cb, name)]      # switched off, switched on there
+            # switched off, switched on there
+            found[name] = [cb for cb in self.cbs.sorted('order') if name=='after_fit' or _listens(cb, name)]
         return found[name]
 
 def _listens(cb, name):
@@ -144,7 +155,8 @@ def _instead(name, words):
     method.__name__,method.__doc__ = name,f'Not for a VAE: {words}'
     setattr(VAELearner, name, method)
 
-_instead('predict', 'give a batch of images to the model: learn.model.reconstruct(x), or learn.model.encode(x)[0].z for its latents')
+_instead('predict', 'give a batch of images to the model: learn.model.reconstruct(x), '
+                    'or learn.model.encode(x)[0].z for its latents')
 _instead('tta',     'a bound on log p(x) is of an image as it is: evaluate(learn), with k= for more draws')
 _instead('export',  'a pickle runs what it holds: save_vae(learn, folder), and load_vae(folder) to have the model back')
 
@@ -171,8 +183,10 @@ def fit(self:VAELearner,
 ):
     "Train for `n_epoch` epochs"
     _seed(self, seed)
-    if num_distrib()>1: set_seed(torch.randint(2**31, ()).item() + rank_distrib())       # what a process draws is its own
-    cbs,self.fitting = _with_run(cbs, resume),True
+    # what a process draws is its own
+    if num_distrib()>1: set_seed(torch.randint(2**31, ()).item() + rank_distrib())
+    cbs = _with_run(cbs, resume)
+    self.fitting = True
     try:
         with kept_memory(next(self.model.parameters()).device): Learner.fit(self, n_epoch, lr, wd, cbs=cbs, **kwargs)
     finally:
@@ -199,21 +213,29 @@ def fit_one_cycle(self:VAELearner,
 def _check_fit(model, x):
     "Complain where data, of which `x` is a batch, and model do not belong together"
     if not (isinstance(x, Tensor) and x.ndim==4):
-        raise ValueError('The first part of a batch is images B x C x H x W: that of these loaders is ' + (f'of shape {tuple(x.shape)}' if isinstance(x, Tensor) else f'a {type(x).__name__}'))
+        kind = f'of shape {tuple(x.shape)}' if isinstance(x, Tensor) else f'a {type(x).__name__}'
+        raise ValueError(f'The first part of a batch is images B x C x H x W: that of these loaders is {kind}')
     if tuple(x.shape[1:])!=model.image_shape:
-        raise ValueError(f'The images are {tuple(x.shape[1:])} and the model is for {model.image_shape}: make it with `dls.image_shape`')
-    if not x.is_floating_point(): raise ValueError(f'Images for a model are floats in [0, 1], not {x.dtype}: divide by 255, as `image_dls` and fastai\'s `IntToFloatTensor` do')
+        raise ValueError(f'The images are {tuple(x.shape[1:])} and the model is for {model.image_shape}: '
+                         'make it with `dls.image_shape`')
+    if not x.is_floating_point():
+        raise ValueError(f'Images for a model are floats in [0, 1], not {x.dtype}: divide by 255, '
+                         "as `image_dls` and fastai's `IntToFloatTensor` do")
     if len(x)==1 and any(isinstance(m, torch.nn.modules.batchnorm._BatchNorm) for m in model.modules()):
         raise ValueError('Batch norm has nothing to compare in a batch of one: choose a larger bs, or batch_norm=False')
     lik = model.likelihood
     if lik.fits(x): return
     if isinstance(lik, BernoulliLikelihood):
-        warnings.warn("A Bernoulli likelihood is a density of binary images only, and these are grey: its numbers can't be compared. "
-                      "Use image_dls(..., binarize='threshold'), or likelihood='continuous_bernoulli' or 'normal'.", stacklevel=3)
+        warnings.warn('A Bernoulli likelihood is a density of binary images only, and these are grey: its numbers '
+                      "can't be compared. Use image_dls(..., binarize='threshold'), or "
+                      "likelihood='continuous_bernoulli' or 'normal'.", stacklevel=3)
     elif lik.discrete:
-        warnings.warn(f"{type(lik).__name__} is a probability of images of {getattr(lik, 'levels', 2)} values from 0 to 1, and these have others: its numbers can't be compared. "
-                      "Leave out what changes grey levels (whitening, contrast), or use likelihood='normal'.", stacklevel=3)
-    else: warnings.warn(f"{type(lik).__name__} is a density on [0, 1], and these images are not: use likelihood='normal'.", stacklevel=3)
+        warnings.warn(f"{type(lik).__name__} is a probability of images of {getattr(lik, 'levels', 2)} values "
+                      "from 0 to 1, and these have others: its numbers can't be compared. Leave out what changes "
+                      "grey levels (whitening, contrast), or use likelihood='normal'.", stacklevel=3)
+    else:
+        warnings.warn(f'{type(lik).__name__} is a density on [0, 1], and these images are not: '
+                      "use likelihood='normal'.", stacklevel=3)
 
 _log = logging.getLogger(__name__)
 
@@ -223,8 +245,10 @@ def _precision(asked, device):
     if asked not in ('auto', 'bf16', 'fp32'): raise ValueError(f"precision is 'auto', 'bf16' or 'fp32', not {asked!r}")
     able = has_bfloat16(device)
     if asked=='bf16' and not able:
-        warnings.warn(f"This {device.type} has no instructions for bfloat16, so it will be slower than precision='fp32'", stacklevel=3)
-    res = asked if asked!='auto' else 'bf16' if able else 'fp32'
+        warnings.warn(f"This {device.type} has no instructions for bfloat16, so it will be slower than "
+                      "precision='fp32'", stacklevel=3)
+    res = asked
+    if asked=='auto': res = 'bf16' if able else 'fp32'
     _log.info(f"Networks run in {res} on {device.type} (precision={asked!r}); KL, likelihood and loss in fp32")
     return res
 
@@ -235,8 +259,8 @@ def vae_learner(
     model:AutoEncoder, # A `VAE` or an `AutoEncoder`
     likelihood:str|Likelihood=None, # A name that `make_likelihood` knows, or a `Likelihood`; None keeps the model's own
     noise:float|str=None, # Deviation of a pixel: a number, 'learned' or 'optimal', where the likelihood has one
-    beta:float|tuple=None, # Weight of the KL, or of each level's, where no objective is given; None is 1, which makes the loss the negative ELBO
-    objective:Objective=None, # `IWAE(5)`, `Capacity(25.)`, `TotalCorrelation(6.)`, `ELBO(free_bits=2.)`, your own; None is `ELBO(beta)`
+    beta:float|tuple=None, # Weight of the KL, or of each level's, if no objective is given; None is 1: negative ELBO
+    objective:Objective=None, # IWAE(5), Capacity(25), TotalCorrelation(6), ELBO(free_bits=2) or yours; None: ELBO(beta)
     precision:str='auto', # Of the networks: 'bf16', 'fp32', or 'auto', which is bf16 where the device has it
     compile:bool|str=False, # Compile the model? True, or a mode of `torch.compile`; the first batch then takes long
     lr:float=3e-4, # Learning rate where `fit` is given none
@@ -246,11 +270,13 @@ def vae_learner(
     **kwargs
 ) -> VAELearner:
     "A fastai `Learner` that maximises the ELBO of `model` on `dls`"
-    if not isinstance(model, AutoEncoder): raise TypeError(f'vae_learner wants an `AutoEncoder` or a `VAE`, not {type(model).__name__}')
+    if not isinstance(model, AutoEncoder):
+        raise TypeError(f'vae_learner wants an `AutoEncoder` or a `VAE`, not {type(model).__name__}')
     if likelihood is not None or noise is not None:
         model.set_likelihood(likelihood if likelihood is not None else name_of(type(model.likelihood)), noise)
     if not (isinstance(dls, DataLoaders) and all(hasattr(dl, 'one_batch') for dl in dls)):
-        raise TypeError('vae_learner wants fastai `DataLoaders`: `image_dls(...)` makes them of images, `DataLoaders.from_dsets(train, valid, bs=100)` of data sets of torch')
+        raise TypeError('vae_learner wants fastai `DataLoaders`: `image_dls(...)` makes them of images, '
+                        '`DataLoaders.from_dsets(train, valid, bs=100)` of data sets of torch')
     inputs = dls.train.one_batch()[:2 if model.conditional else 1]
     x = inputs[0]
     _check_fit(model, x)
@@ -258,10 +284,13 @@ def vae_learner(
     model.center(x)
     levels = len(getattr(model, 'latent_dims', (1,)))
     objective = _checked_objective(objective, beta, levels, L(cbs))
-    (columns,aux),active = _columns(model, objective, inputs),ActiveUnits() if levels>1 else None
+    columns,aux = _columns(model, objective, inputs)
+    active = ActiveUnits() if levels>1 else None
     if compile: model.compile(mode=None if compile is True else compile)
-    learn = VAELearner(dls, model, objective, lr=lr, opt_func=opt_func, cbs=[SeededValidation(), ELBOHistory(), FlushDenormals(), FiniteLoss()]+L(active)+L(cbs), **kwargs)
-    learn.metrics,learn.precision = L(elbo_metrics(learn.objective, columns, aux, active))+L(metrics),_precision(precision, x.device)
+    own = [SeededValidation(), ELBOHistory(), FlushDenormals(), FiniteLoss()]
+    learn = VAELearner(dls, model, objective, lr=lr, opt_func=opt_func, cbs=own+L(active)+L(cbs), **kwargs)
+    learn.metrics = L(elbo_metrics(learn.objective, columns, aux, active))+L(metrics)
+    learn.precision = _precision(precision, x.device)
     if type(x) is Tensor: learn.remove_cb(CastToTensor)                        # there are no subclasses to cast
     return learn
 
@@ -270,14 +299,18 @@ def _checked_objective(objective, beta, levels, cbs):
     "The objective, with weights and schedules that fit a model of so many levels"
     if objective is not None and not isinstance(objective, Objective):
         raise TypeError(f'objective is an `Objective`, such as IWAE(5), not a {type(objective).__name__}')
-    if objective is not None and beta is not None: raise ValueError(f'beta is an argument of the objective: {type(objective).__name__}(..., beta={beta})')
+    if objective is not None and beta is not None:
+        raise ValueError(f'beta is an argument of the objective: {type(objective).__name__}(..., beta={beta})')
     if objective is None: objective = ELBO(1. if beta is None else beta)
-    for what,v in [('beta', getattr(objective, 'beta', 1.)), *(('frac', cb.frac) for cb in cbs if isinstance(cb, BetaWarmup))]:
+    fracs = [('frac', cb.frac) for cb in cbs if isinstance(cb, BetaWarmup)]
+    for what,v in (('beta', getattr(objective, 'beta', 1.)), *fracs):
         if isinstance(v, (tuple,list)) and len(v)!=levels:
             raise ValueError(f'{what} is one number, or one for each of {levels} levels of latents, not {v}')
     return objective
 
 def _columns(model, objective, inputs):
     "Columns of the KL, and of what is no part of the bound, from a trial on two images"
-    with evaluating(model), torch.no_grad(), fork_rng(model): terms = objective(model(*(o[:2] for o in inputs), draws=objective.draws), inputs[0][:2], model.likelihood)
+    with evaluating(model), torch.no_grad(), fork_rng(model):
+        outcome = model(*(o[:2] for o in inputs), draws=objective.draws)
+        terms = objective(outcome, inputs[0][:2], model.likelihood)
     return list(terms.kl),list(terms.aux)

@@ -20,7 +20,8 @@ from .objectives import *
 def _n_images(learn):
     "How many images of the batch count; those that come after are there only to make the parts of all processes equal"
     dl,bs = vars(learn).get('dl'),len(learn.xb[0])
-    if 'n_padded' not in getattr(dl, '__dict__', {}): return bs                # or a list of batches, or a batch by itself
+    # or a list of batches, or a batch by itself
+    if 'n_padded' not in getattr(dl, '__dict__', {}): return bs
     first = dl.rank*dl.n_padded//dl.world_size + dl.i - bs                     # of the batch, in the order of all
     return min(max(dl.n-first, 0), bs)
 
@@ -52,7 +53,8 @@ class ELBOTerm(Metric):
     def accumulate(self, learn):
         n = _n_images(learn)
         total,n = _over_processes(self.term(learn.terms).detach()[:n].sum()[None], n)
-        self.total,self.count = self.total+total[0],self.count+n               # left on its device until it is asked for
+        # left on its device until it is asked for
+        self.total,self.count = self.total+total[0],self.count+n
 
     @property
     def value(self): return float(self.total)/float(self.count) if self.count else None
@@ -61,7 +63,7 @@ class ELBOTerm(Metric):
 
 # %% ../../nbs/train/01_metrics.ipynb #a134c799
 class ActiveUnits(Callback):
-    "How many latents of each level are active: their KL from the prior is above `threshold`, on average over validation images (Sønderby et al. 2016)"
+    "Active latents of each level: a KL above `threshold` on average over validation images (Sønderby et al. 2016)"
     def __init__(self,
         threshold:float=.01, # Nats from which a unit counts as active
     ): self.threshold = threshold
@@ -69,10 +71,13 @@ class ActiveUnits(Callback):
     def before_validate(self): self.n,self.kl = 0,None
     def after_loss(self):
         if self.training: return
-        model,x,n = getattr(self.learn.model, 'module', self.learn.model),self.learn.xb[0],_n_images(self.learn)
-        with evaluating(model): kls = [level.unit_kl() for level in model.encode(x)]                     # a level: B x latents
-        self.sizes,kl = [kl.shape[1] for kl in kls],torch.cat(kls, 1)[:n].sum(0)
-        self.n,self.kl = self.n+n,kl if self.kl is None else self.kl+kl
+        model = getattr(self.learn.model, 'module', self.learn.model)
+        x,n = self.learn.xb[0],_n_images(self.learn)
+        with evaluating(model): kls = [level.unit_kl() for level in model.encode(x)]   # a level: B x latents
+        self.sizes = [kl.shape[1] for kl in kls]
+        kl = torch.cat(kls, 1)[:n].sum(0)
+        self.n = self.n+n
+        self.kl = kl if self.kl is None else self.kl+kl
 
     def after_validate(self):
         if self.kl is not None: self.kl,self.n = _over_processes(self.kl, self.n)
@@ -90,9 +95,9 @@ def elbo_metrics(
     aux:list=(), # Names of its terms that are no part of the bound
     active:ActiveUnits=None, # The learner's callback, for a model with levels
 ) -> list: # For `Learner(metrics=...)`
-    "The columns recon, kl, beta, elbo; of a KL in parts also each of them, and active_z1, active_z2, ... of levels; then what is no part of the bound"
-    res = [ELBOTerm('recon', lambda t: t.recon), ELBOTerm('kl', lambda t: sum(t.kl.values())), ValueMetric(lambda: beta_now(objective), 'beta'),
-           ELBOTerm('elbo', lambda t: t.elbo)]
+    "Columns recon, kl, beta, elbo; of a KL in parts each, and active_z1, ... of levels; then terms outside the bound"
+    res = [ELBOTerm('recon', lambda t: t.recon), ELBOTerm('kl', lambda t: sum(t.kl.values())),
+           ValueMetric(lambda: beta_now(objective), 'beta'), ELBOTerm('elbo', lambda t: t.elbo)]
     for i,name in enumerate(columns if len(columns)>1 else ()):
         res.append(ELBOTerm(name, lambda t, name=name: t.kl[name]))
         if active: res.append(ValueMetric(lambda i=i: active.count(i), f'active_z{i+1}'))
@@ -137,20 +142,23 @@ class ELBOHistory(Callback):
         t,n = self.learn.terms,_n_images(self.learn)
         self.columns,self.aux = list(t.kl),list(t.aux)
         sums = torch.stack([o[:n].detach().sum() for o in (t.loss, t.recon, *t.kl.values(), *t.aux.values())])
-        self.sums,self.n = sums if self.sums is None else self.sums+sums,self.n+n
+        self.sums = sums if self.sums is None else self.sums+sums
+        self.n = self.n+n
 
     def after_train(self): self._end()
     def after_validate(self): self._end()
     def _end(self):
         last = self.rows[-1] if self.rows else dict(epoch=-1, split='valid')
-        if not is_fit(self.learn) or self.split==last['split']=='valid': return      # `validate` and `get_preds` are no epoch
+        # `validate` and `get_preds` are no epoch
+        if not is_fit(self.learn) or self.split==last['split']=='valid': return
         if self.sums is None: return
         sums,n = _over_processes(self.sums, self.n)
         loss,recon,*rest = (sums/n).tolist()
         kls,aux = rest[:len(self.columns)],rest[len(self.columns):]
         levels = dict(zip(self.columns, kls)) if len(kls)>1 else {}
-        self.rows.append(dict(epoch=last['epoch']+(self.split=='train'), split=self.split, loss=loss, recon=recon, kl=sum(kls),
-                              beta=beta_now(self.learn.objective)) | levels | dict(zip(self.aux, aux)))
+        row = dict(epoch=last['epoch']+(self.split=='train'), split=self.split, loss=loss, recon=recon, kl=sum(kls),
+                   beta=beta_now(self.learn.objective))
+        self.rows.append(row | levels | dict(zip(self.aux, aux)))
 
     @property
     def table(self) -> pd.DataFrame:
@@ -160,7 +168,8 @@ class ELBOHistory(Callback):
 # %% ../../nbs/train/01_metrics.ipynb #bac218c0
 class FiniteLoss(Callback):
     "Stop where the loss is no number, with the batch and the term that is to blame"
-    run_valid,every = False,50                                                 # batches between looks, where to look is to wait for a device
+    run_valid = False
+    every = 50 # batches between looks, where to look is to wait for a device
     def before_fit(self): self.run = not hasattr(self.learn, 'lr_finder')      # which wants to see the loss diverge
     def before_train(self): self.seen = []
     def after_loss(self):
@@ -175,12 +184,16 @@ class FiniteLoss(Callback):
         "The loss, the reconstruction, each column of the KL and what else there is"
         t = self.learn.terms
         self.names = ['recon', *t.kl, *t.aux]
-        return torch.stack([self.loss.detach(), *(o.detach().mean() for o in (t.recon, *t.kl.values(), *t.aux.values()))])
+        terms = t.recon,*t.kl.values(),*t.aux.values()
+        return torch.stack([self.loss.detach(), *(o.detach().mean() for o in terms)])
 
     def _look(self, end):
         "At the batches before `end`"
         seen,self.seen = self.seen,[]
-        for i,(loss,*terms) in enumerate(torch.stack(seen).tolist() if seen else (), end-len(seen)):
+        values = torch.stack(seen).tolist() if seen else []
+        for i,(loss,*terms) in enumerate(values, end-len(seen)):
             if math.isfinite(loss): continue
-            raise FloatingPointError(f'The loss is {loss} in batch {i} of epoch {self.epoch}: {", ".join(f"{k} is {v:.4g}" for k,v in zip(self.names, terms))}. '
-                                     'Look at that batch, lower the learning rate, or warm beta up; resume= keeps a run up to its last good checkpoint')
+            said = ', '.join(f'{k} is {v:.4g}' for k,v in zip(self.names, terms))
+            raise FloatingPointError(f'The loss is {loss} in batch {i} of epoch {self.epoch}: {said}. '
+                                     'Look at that batch, lower the learning rate, or warm beta up; '
+                                     'resume= keeps a run up to its last good checkpoint')

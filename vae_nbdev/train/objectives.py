@@ -40,7 +40,8 @@ class Objective(Configured):
         x:Tensor, # B x C x H x W
         likelihood:Likelihood, # The model's own
     ) -> Terms:
-        raise NotImplementedError(f'{type(self).__name__} must define `__call__(self, outcome, x, likelihood)`, which gives `Terms`')
+        raise NotImplementedError(f'{type(self).__name__} must define `__call__(self, outcome, x, likelihood)`, '
+                                  'which gives `Terms`')
 
     @property
     def weight(self) -> float|tuple:
@@ -64,26 +65,30 @@ def pixel_cost(
     "-log p(x|z), summed over pixels, in nats"
     params = outcome.params
     if x.ndim!=4 or x.shape[1]!=likelihood.image_shape[0] or x.shape[2:]!=params.shape[2:] or len(params)%len(x):
-        raise ValueError(f'The target is a batch of images, as many and as large as the model was given, not {times(x.shape)} for parameters of '
-                         f'{times(params.shape)}: a VAE learns from pairs (x, x). `image_dls` makes them, and `vae_learner` makes them of (image, label)')
+        raise ValueError('The target is a batch of images, as many and as large as the model was given, '
+                         f'not {times(x.shape)} for parameters of {times(params.shape)}: a VAE learns from pairs '
+                         '(x, x). `image_dls` makes them, and `vae_learner` makes them of (image, label)')
     k = len(params)//len(x)
     return -likelihood.log_prob(params, x if k==1 else x.repeat(k, 1, 1, 1))
 
 # %% ../../nbs/train/00_objectives.ipynb #012d6bd5
 class ELBO(Objective):
     "Negative ELBO: -log p(x|z) + beta KL"
-    _for_vae,_sampled = False,False                                           # nothing for an autoencoder? the KL of the draws, even where there is a closed form?
+    _for_vae = False # nothing for an autoencoder?
+    _sampled = False # the KL of the draws, even where there is a closed form?
     def __init__(self,
         beta:float|tuple=1., # Weight of the KL; in a ladder also one for each level, bottom level first
         free_bits:float=0., # Nats that the KL of a level may cost for nothing
         free_bits_by:str='level', # Free for the batch's mean at each 'level', or for each 'sample' at each level
     ):
         if not free_bits>=0: raise ValueError(f'free_bits are nats, 0 or more, not {free_bits}')
-        if free_bits_by not in ('level', 'sample'): raise ValueError(f"free_bits_by is 'level' or 'sample', not {free_bits_by!r}")
+        if free_bits_by not in ('level', 'sample'):
+            raise ValueError(f"free_bits_by is 'level' or 'sample', not {free_bits_by!r}")
         self.beta,self.free_bits,self.free_bits_by = _checked_beta(beta),free_bits,free_bits_by
 
     def __call__(self, outcome, x, likelihood):
-        recon,(names,kl) = pixel_cost(outcome, x, likelihood),self._kl(outcome)        # k*B, k*B x L
+        recon = pixel_cost(outcome, x, likelihood)                             # k*B
+        names,kl = self._kl(outcome)                                           # k*B x L
         loss = self._over_draws((recon + self._cost(kl)).unflatten(0, (-1, len(x))))
         recon,kl = (o.detach().unflatten(0, (-1, len(x))).mean(0) for o in (recon, kl))
         return Terms(loss + sum(outcome.aux.values()), recon, dict(zip(names, kl.unbind(1))), outcome.aux)
@@ -93,7 +98,8 @@ class ELBO(Objective):
     def _kl(self, outcome):
         "Names of columns, and the KL in them: k*B x L"
         levels = outcome.levels
-        if not levels and self._for_vae: raise ValueError(f'{type(self).__name__} is for a VAE, not for an autoencoder, whose code is a point')
+        if not levels and self._for_vae:
+            raise ValueError(f'{type(self).__name__} is for a VAE, not for an autoencoder, whose code is a point')
         if not levels: return ['kl'],outcome.params.new_zeros(len(outcome.params), 1)
         names = [f'kl_z{i+1}' for i in range(len(levels))] if len(levels)>1 else ['kl']
         return names,torch.stack([level.kl(self._sampled) for level in levels], 1)
@@ -108,7 +114,8 @@ def _product(a, b):
     "Of numbers, or of one for each level"
     if not isinstance(a, tuple) and not isinstance(b, tuple): return a*b
     n = len(a if isinstance(a, tuple) else b)
-    return tuple(x*y for x,y in zip(*(o if isinstance(o, tuple) else (o,)*n for o in (a, b)), strict=True))
+    a,b = (o if isinstance(o, tuple) else (o,)*n for o in (a, b))
+    return tuple(x*y for x,y in zip(a, b, strict=True))
 
 @patch(as_prop=True)
 def weight(self:ELBO) -> float|tuple:
@@ -168,11 +175,14 @@ def split_kl(
     level:Level, # With one draw for each image of a batch
     n:int, # Images in the data set
 ) -> Tensor: # B x 3 in nats
-    "Index-code information, total correlation and KL of single latents for a batch, each an estimate for every image (Chen et al. 2018, appendix C.2)"
-    each,b = level.q.log_prob(level.z[:,None]).flatten(2),len(level.z)                 # B x B x d: log q(z_i | x_j)
+    "Index-code information, total correlation, KL of single latents: estimates by a batch (Chen et al. 2018, app. C.2)"
+    each = level.q.log_prob(level.z[:,None]).flatten(2)                                # B x B x d: log q(z_i | x_j)
+    b = len(level.z)
     own = torch.eye(b, dtype=torch.bool, device=level.z.device)
     if b==1: weights = each.new_zeros(1, 1)
-    else: weights = torch.where(own, 1/n, (n-1)/(n*(b-1))).log()                       # an image stands for itself, the others for the rest of the set
+    else:
+        # an image stands for itself, the others for the rest of the set
+        weights = torch.where(own, 1/n, (n-1)/(n*(b-1))).log()
     log_q = (each.sum(-1)+weights).logsumexp(1)
     singles = (each+weights[...,None]).logsumexp(1).sum(-1)
     return torch.stack([level.log_q()-log_q, log_q-singles, singles-level.log_p()], 1)
@@ -180,24 +190,28 @@ def split_kl(
 # %% ../../nbs/train/00_objectives.ipynb #86c93ed2
 class TotalCorrelation(ELBO):
     "Negative ELBO with a weight of its own for the total correlation of the latents (Chen et al. 2018)"
-    _n = None                                                                  # images that are trained on; None is those of a batch
+    _n = None # images that are trained on; None is those of a batch
     def __init__(self,
         tc:float, # Weight of the total correlation
         beta:float=1., # Weight of the rest of the KL
     ):
         if not tc>=0: raise ValueError(f'tc is a weight, 0 or more, not {tc}')
-        if not isinstance(beta, (int,float)): raise ValueError(f'With a weight of the total correlation beta is one number, not {beta}')
+        if not isinstance(beta, (int,float)):
+            raise ValueError(f'With a weight of the total correlation beta is one number, not {beta}')
         super().__init__(beta)
         self.tc = tc
 
     def of(self, n):
-        if n is None: raise ValueError('The total correlation needs the number of training images, which these loaders do not know')
+        if n is None:
+            raise ValueError('The total correlation needs the number of training images, which these loaders '
+                             'do not know')
         res = super().of(n)
         res._n = n
         return res
 
     def _kl(self, outcome):
-        if len(outcome.levels)!=1: raise ValueError(f'The total correlation is of a VAE of one level, not {len(outcome.levels)}')
+        if len(outcome.levels)!=1:
+            raise ValueError(f'The total correlation is of a VAE of one level, not {len(outcome.levels)}')
         level = outcome.levels[0]
         return ['kl_mi', 'kl_tc', 'kl_dim'],split_kl(level, self._n or len(level.z))
 
@@ -211,7 +225,8 @@ class IWAE(ELBO):
         draws:int=5, # Of z for each image
         beta:float|tuple=1., # Weight of the KL
     ):
-        if not (isinstance(draws, int) and draws>=1): raise ValueError(f'IWAE has a number of draws from 1, not {draws!r}')
+        if not (isinstance(draws, int) and draws>=1):
+            raise ValueError(f'IWAE has a number of draws from 1, not {draws!r}')
         super().__init__(beta)
         self.draws = draws
 

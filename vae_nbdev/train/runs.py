@@ -21,10 +21,10 @@ from .speed import *
 from .speed import DeviceRecorder
 from .checkpoints import *
 from .checkpoints import frozen_names
-from .state import (by_name, held_state, lost, own_parts, plain_state, random_state, read_state, set_plain_state,
-                                   set_random_state, write_state)
+from .state import (by_name, held_state, lost, own_parts, plain_state, random_state, read_state,
+                                   set_plain_state, set_random_state, write_state)
 try: import fcntl
-except ImportError: fcntl = None                                               # Windows: two runs in one folder are not noticed there
+except ImportError: fcntl = None                               # Windows: two runs in one folder are not noticed there
 
 # %% ../../nbs/train/06_runs.ipynb #17df0372
 def _sampled(f):
@@ -34,22 +34,44 @@ def _sampled(f):
 def _called(f): return getattr(f, 'func', f)
 
 # %% ../../nbs/train/06_runs.ipynb #a1d4cdbe
+def _made_of(model):
+    "Config, weights and likelihood of a model"
+    lik = getattr(getattr(model, 'module', model), 'likelihood', None)
+    return dict(model=config(model) if isinstance(model, Configured) else type(model).__qualname__,
+                weights={k: list(v.shape) for k,v in model.state_dict().items()},
+                frozen=frozen_names(model) or None,
+                likelihood={type(lik).__name__: plain_state(lik)})
+
+def _settings(objective):
+    "Class and plain arguments of an objective, without what a schedule sets"
+    plain = int,float,str,tuple,list,type(None)
+    args = {k: v for k,v in plain_state(objective).items() if isinstance(v, plain) and k!='warmup'}
+    return dict(kind=type(objective).__name__, **args)
+
+def _schedules(cbs):
+    "What those of the callbacks that schedule something do, by their names"
+    res = {}
+    for name,cb in by_name(cbs).items():
+        if isinstance(cb, ParamScheduler): res[name] = {k: _sampled(f) for k,f in cb.scheds.items()}
+        elif isinstance(cb, BetaWarmup): res[name] = {k: v for k,v in vars(cb).items() if k in ('frac', 'by', 'n')}
+    return res
+
 def _description(learn):
     "What must not change while a run is interrupted"
-    model,dl,objective = learn.model,learn.dls.train,learn.objective
-    plain = lambda o: {k: v for k,v in plain_state(o).items() if isinstance(v, (int,float,str,tuple,list,type(None))) and k!='warmup'}
-    cbs = {name: {k: _sampled(f) for k,f in cb.scheds.items()} if isinstance(cb, ParamScheduler)
-           else {k: v for k,v in vars(cb).items() if k in ('frac', 'by', 'n')}
-           for name,cb in by_name(learn.cbs).items() if isinstance(cb, (ParamScheduler,BetaWarmup))}
-    opt,tfms = getattr(learn.opt, 'opt', learn.opt),getattr(getattr(dl, 'after_batch', None), 'fs', ())
-    res = dict(model=config(model) if isinstance(model, Configured) else type(model).__qualname__, weights={k: list(v.shape) for k,v in model.state_dict().items()}, frozen=frozen_names(model) or None,
-               likelihood={type(l).__name__: plain_state(l) for l in (getattr(getattr(model, 'module', model), 'likelihood', None),)},
-               precision=getattr(learn, 'precision', 'fp32'), objective=dict(kind=type(objective).__name__, **plain(objective)),
+    dl,hypers = learn.dls.train,learn.opt.hypers
+    tfms = getattr(getattr(dl, 'after_batch', None), 'fs', ())
+    opt = getattr(learn.opt, 'opt', learn.opt)
+    steps = [getattr(f, '__name__', str(f)) for f in L(getattr(opt, 'cbs', ())).map(_called)]
+    res = dict(**_made_of(learn.model),
+               precision=getattr(learn, 'precision', 'fp32'),
+               objective=_settings(learn.objective),
                data=getattr(learn.dls, 'config', None),
-               images=dl.source.checksum() if hasattr(dl, 'source') else None, bs=dl.bs, batches=len(dl), transforms=L(tfms).map(config),
-               optimiser=dict(kind=type(opt).__name__, steps=[getattr(f, '__name__', str(f)) for f in L(getattr(opt, 'cbs', ())).map(_called)]),
-               hyper=[{k: v for k,v in h.items() if k not in ('mom', 'lr', 'betas')} for h in learn.opt.hypers],
-               epochs=learn.n_epoch, schedule=cbs or [h['lr'] for h in learn.opt.hypers])
+               images=dl.source.checksum() if hasattr(dl, 'source') else None,
+               bs=dl.bs, batches=len(dl), transforms=L(tfms).map(config),
+               optimiser=dict(kind=type(opt).__name__, steps=steps),
+               hyper=[{k: v for k,v in h.items() if k not in ('mom', 'lr', 'betas')} for h in hypers],
+               epochs=learn.n_epoch,
+               schedule=_schedules(learn.cbs) or [h['lr'] for h in hypers])
     return json.loads(json.dumps(res, default=str))
 
 # %% ../../nbs/train/06_runs.ipynb #eb3ddce1
@@ -58,14 +80,15 @@ def _environment():
     git = lambda *a: subprocess.run(['git', *a], capture_output=True, text=True).stdout.strip()
     try: commit = dict(commit=git('rev-parse', 'HEAD'), changed=bool(git('status', '--porcelain', '-uno')))
     except OSError: commit = {}
-    return dict(begun=datetime.now().isoformat(timespec='seconds'), arguments=sys.argv, python=platform.python_version(),
-                machine=platform.machine(), threads=torch.get_num_threads(),
+    return dict(begun=datetime.now().isoformat(timespec='seconds'), arguments=sys.argv,
+                python=platform.python_version(), machine=platform.machine(), threads=torch.get_num_threads(),
                 **{m.__name__: m.__version__ for m in (torch, torchvision, fastai, np)}, **commit)
 
 def _differences(a, b, at=''):
     "Where two descriptions differ"
     if isinstance(a, dict) and isinstance(b, dict):
-        return [d for k in sorted(a.keys()|b.keys()) for d in _differences(a.get(k), b.get(k), f'{at}.{k}' if at else k)]
+        return [d for k in sorted(a.keys()|b.keys())
+                for d in _differences(a.get(k), b.get(k), f'{at}.{k}' if at else k)]
     return [] if a==b else [f'{at} was {str(a)[:60]} and is {str(b)[:60]}']
 
 # %% ../../nbs/train/06_runs.ipynb #26aba7bd
@@ -79,8 +102,10 @@ class Checkpoint(Callback):
     ):
         if every is not None and not (isinstance(every, int) and every>=1):
             raise ValueError(f'every is a number of steps from 1, not {every!r}')
-        if not (isinstance(keep, int) and keep>=1): raise ValueError(f'keep is a number of checkpoints from 1, not {keep!r}')
-        self.path,self.every,self.keep,self.state = Path(path).expanduser(),every,keep,None
+        if not (isinstance(keep, int) and keep>=1):
+            raise ValueError(f'keep is a number of checkpoints from 1, not {keep!r}')
+        self.path = Path(path).expanduser()
+        self.every,self.keep,self.state = every,keep,None
         self._lock,self._before,self._damaged,self._told = None,None,[],False
 
     @property
@@ -104,17 +129,20 @@ class Checkpoint(Callback):
         else: self._restore(state); self.learn.skip = lambda batches: self._skip(batches, state)
 
     def after_batch(self):
-        if self.iter+1<self.n_iter and (self.asked or self.every and self.train_iter%self.every==0): self._save(self.epoch, self.iter+1)
+        due = self.asked or self.every and self.train_iter%self.every==0
+        if self.iter+1<self.n_iter and due: self._save(self.epoch, self.iter+1)
 
     def after_epoch(self): self._save(self.epoch+1, 0)
 
-    def after_cancel_fit(self):                                                # a callback ended the run, which is whole so
+    # a callback ended the run, which is whole so
+    def after_cancel_fit(self):
         if torch.isfinite(self.learn.loss): self._save(self.n_epoch, 0)
 
     def after_fit(self):
         if not self.whole: return
         try: save_vae(self.learn, self.path)
-        except (CheckpointError, OSError) as e: warnings.warn(f'The run is whole, but its model is not saved for `load_vae`: {e}')
+        except (CheckpointError, OSError) as e:
+            warnings.warn(f'The run is whole, but its model is not saved for `load_vae`: {e}')
 
 # %% ../../nbs/train/06_runs.ipynb #add4e720
 @patch
@@ -127,9 +155,11 @@ def finish(self:Checkpoint):
 @patch
 def _begin(self:Checkpoint):
     try: self.path.mkdir(parents=True, exist_ok=True); self._lock = open(self.path/'lock', 'a')
-    except OSError as e: raise CheckpointError(f'{self.path} cannot be a folder of a run ({e.strerror}): give another one') from None
+    except OSError as e:
+        raise CheckpointError(f'{self.path} cannot be a folder of a run ({e.strerror}): give another one') from None
     try: fcntl and fcntl.flock(self._lock, fcntl.LOCK_EX|fcntl.LOCK_NB)
-    except BlockingIOError: raise CheckpointError(f'{self.path} is in use by another run: wait for it, or give another folder') from None
+    except BlockingIOError:
+        raise CheckpointError(f'{self.path} is in use by another run: wait for it, or give another folder') from None
     self.state,self.asked,self._told = self._latest(),False,False
     self._describe()
     for tmp in self._unfinished(): tmp.unlink()
@@ -139,7 +169,8 @@ def _begin(self:Checkpoint):
 @patch
 def _unfinished(self:Checkpoint):
     "What a run that was killed while it wrote has left"
-    return [f for f in self.path.glob('.*.tmp') if re.fullmatch(r'\.(run\.json|vae\.json|weights\.safetensors|checkpoint-\d+\.safetensors)\.\w+\.tmp', f.name)]
+    names = r'\.(run\.json|vae\.json|weights\.safetensors|checkpoint-\d+\.safetensors)\.\w+\.tmp'
+    return [f for f in self.path.glob('.*.tmp') if re.fullmatch(names, f.name)]
 
 @patch
 def _latest(self:Checkpoint):
@@ -147,8 +178,11 @@ def _latest(self:Checkpoint):
     self._damaged = []
     for f in self.files:
         try: return read_state(f, next(_model(self.learn).parameters()).device)
-        except (CheckpointError, OSError) as e: warnings.warn(f'{e}; going on from the checkpoint before it'); self._damaged.append(f)
-    if self.files: raise CheckpointError(f'None of the checkpoints in {self.path} can be read: remove the folder to begin anew')
+        except (CheckpointError, OSError) as e:
+            warnings.warn(f'{e}; going on from the checkpoint before it')
+            self._damaged.append(f)
+    if self.files:
+        raise CheckpointError(f'None of the checkpoints in {self.path} can be read: remove the folder to begin anew')
 
 # %% ../../nbs/train/06_runs.ipynb #267d7b79
 @patch
@@ -164,10 +198,11 @@ def _describe(self:Checkpoint):
             raise CheckpointError(f'{self.path} has other things in it: give a folder of its own to the run')
         return write_whole(file, json.dumps(dict(run=now, environment=_environment()), indent=1).encode())
     if not known:
-        raise CheckpointError(f'{file} cannot be read, so nothing says what run this is: remove the folder to begin anew')
+        raise CheckpointError(f'{file} cannot be read, so nothing says what run this is: '
+                              'remove the folder to begin anew')
     if wrong := _differences(then['run'], now):
-        raise CheckpointError(f'{self.path} holds another run: {"; ".join(wrong[:3])}. Give another folder, or remove this '
-                              'one to begin anew')
+        raise CheckpointError(f'{self.path} holds another run: {"; ".join(wrong[:3])}. '
+                              'Give another folder, or remove this one to begin anew')
     if (v := then['environment'].get('torch'))!=torch.__version__:
         warnings.warn(f'This run was begun with torch {v}, and this is {torch.__version__}: the last digits may differ')
 
@@ -185,36 +220,42 @@ def _model(learn): return getattr(learn.model, 'module', learn.model)
 @patch
 def _save(self:Checkpoint, epoch, batch):
     "The state with `epoch` whole epochs and `batch` batches of the next behind it"
-    learn,model,file = self.learn,_model(self.learn),self.path/f'checkpoint-{self.train_iter:010d}.safetensors'
+    learn,model = self.learn,_model(self.learn)
+    file = self.path/f'checkpoint-{self.train_iter:010d}.safetensors'
     for cb in learn.cbs:
         if isinstance(cb, DeviceRecorder): cb.finish()
     if not all(v.isfinite().all() for v in model.state_dict().values() if v.is_floating_point()):
         raise FloatingPointError(f'The weights are not finite, so they are not saved: {self.path} keeps the checkpoint '
                                  'before. A lower learning rate may help')
-    own,cbs = own_parts(learn),{k: cb for k,cb in by_name(learn.cbs).items() if cb is not self}
+    own = own_parts(learn)
+    cbs = {k: cb for k,cb in by_name(learn.cbs).items() if cb is not self}
     self._tell(cbs, own)
     write_state(file, dict(
         epoch=epoch, batch=batch, train_iter=self.train_iter, pct_train=self.pct_train, model=model.state_dict(),
         opt=learn.opt.state_dict(), random=random_state(learn),
-        grads={k: p.grad for k,p in model.named_parameters() if p.grad is not None and p.grad.any()},      # of steps that are still to come
-        scaler=learn.scaler.state_dict() if getattr(learn, 'scaler', None) else None, metrics=[plain_state(m) for m in learn.metrics],
+        # of steps that are still to come
+        grads={k: p.grad for k,p in model.named_parameters() if p.grad is not None and p.grad.any()},
+        scaler=learn.scaler.state_dict() if getattr(learn, 'scaler', None) else None,
+        metrics=[plain_state(m) for m in learn.metrics],
         order=self.order_state if batch else None, callbacks={k: plain_state(cb) for k,cb in cbs.items()},
-        held={k: {name: o.state_dict() for name,o in held_state(cb, own).items()} for k,cb in cbs.items()}, frozen=frozen_names(model)))
+        held={k: {name: o.state_dict() for name,o in held_state(cb, own).items()} for k,cb in cbs.items()},
+        frozen=frozen_names(model)))
     for f in {*self._damaged}-{file}: f.unlink(missing_ok=True)
     self._damaged = []
     for f in self.files[self.keep:]: f.unlink()
     self.whole = epoch==learn.n_epoch
     if self.asked:
-        print(f'Saved in {self.path}, {epoch} epochs and {batch} batches: the same call goes on from here.',
-              flush=True); raise KeyboardInterrupt
+        print(f'Saved in {self.path}, {epoch} epochs and {batch} batches: the same call goes on from here.', flush=True)
+        raise KeyboardInterrupt
 
 @patch
 def _tell(self:Checkpoint, cbs, own):
     "Say, once in a fit, what is not kept"
     names = [f'{k}.{name}' for k,cb in cbs.items() for name in lost(cb, own)]
     if names and not self._told:
-        warnings.warn(f'A checkpoint cannot keep {", ".join(names)}, so a run that goes on has it as the callback makes it anew. If it changes in '
-                      'training, hold it as numbers, tensors or a module; if not, list its name in the class as `not_kept`')
+        warnings.warn(f'A checkpoint cannot keep {", ".join(names)}, so a run that goes on has it as the callback '
+                      'makes it anew. If it changes in training, hold it as numbers, tensors or a module; if not, '
+                      'list its name in the class as `not_kept`')
     self._told = True
 
 @patch
@@ -230,8 +271,9 @@ def _resume(self:Checkpoint):
     if s['scaler']: learn.scaler.load_state_dict(s['scaler'])
     learn.first_epoch,self.order_state,self.whole = s['epoch'],s['order'],s['epoch']==learn.n_epoch
     self._restore(s)
-    print(f'{self.path} is a finished run: its weights are loaded' if self.whole else f'Going on from {self.path}: '
-        f'{s["epoch"]} of {learn.n_epoch} epochs, {s["batch"]} of {len(learn.dls.train)} batches')
+    if self.whole: print(f'{self.path} is a finished run: its weights are loaded')
+    else: print(f'Going on from {self.path}: {s["epoch"]} of {learn.n_epoch} epochs, '
+                f'{s["batch"]} of {len(learn.dls.train)} batches')
 
 @patch
 def _restore(self:Checkpoint, s):
@@ -247,11 +289,13 @@ def _restore(self:Checkpoint, s):
 def _give_back(self:Checkpoint, k, name, state):
     "Load the `state` of what the callback called `k` held as `name`"
     cb = by_name(self.learn.cbs).get(k)
-    if not hasattr(o := vars(cb).get(name) if cb else None, 'load_state_dict'):
-        raise CheckpointError(f'The run in {self.path} has {k}.{name}, and this call does not: give it that callback, which has to make '
-                              f'{name} in __init__ or before_fit')
+    o = vars(cb).get(name) if cb else None
+    if not hasattr(o, 'load_state_dict'):
+        raise CheckpointError(f'The run in {self.path} has {k}.{name}, and this call does not: give it that callback, '
+                              f'which has to make {name} in __init__ or before_fit')
     try: o.load_state_dict(state)
-    except (RuntimeError, KeyError, ValueError) as e: raise CheckpointError(f'{k}.{name} is not what it was in {self.path}: {e}') from None
+    except (RuntimeError, KeyError, ValueError) as e:
+        raise CheckpointError(f'{k}.{name} is not what it was in {self.path}: {e}') from None
 
 @patch
 def _skip(self:Checkpoint, batches, s):

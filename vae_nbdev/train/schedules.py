@@ -18,10 +18,11 @@ class BetaWarmup(Callback):
     "Beta from 0 to its maximum in equal increments over the first `frac` of training, then constant"
     run_valid = False
     def __init__(self,
-        frac:float|tuple=3/7, # Share of the training that the rise takes; in a ladder also one for each level, bottom level first
+        frac:float|tuple=3/7, # Share of training that the rise takes; in a ladder also one a level, bottom level first
         by:str='epoch', # Step after each 'epoch' or each 'batch'
     ):
-        if not all(0<f<=1 for f in listify(frac)): raise ValueError(f'frac is a share of the training, above 0 and at most 1, not {frac}')
+        if not all(0<f<=1 for f in listify(frac)):
+            raise ValueError(f'frac is a share of the training, above 0 and at most 1, not {frac}')
         if by not in ('epoch', 'batch'): raise ValueError(f"by is 'epoch' or 'batch', not {by!r}")
         self.frac,self.by,self._objective = frac,by,None
 
@@ -29,8 +30,8 @@ class BetaWarmup(Callback):
         self.run,self._objective = is_fit(self.learn),self.learn.objective
         self.finish()
         if self.run and any(isinstance(c, TrackerCallback) and c.monitor=='valid_loss' for c in self.learn.cbs):
-            warnings.warn("valid_loss rises with beta, so a callback that watches it would keep an epoch of the warm-up: "
-                          "give it monitor='elbo'")
+            warnings.warn('valid_loss rises with beta, so a callback that watches it would keep an epoch '
+                          "of the warm-up: give it monitor='elbo'")
 
     def before_train(self):
         if self.by=='epoch': self._set(self._by_epoch)
@@ -43,7 +44,10 @@ class BetaWarmup(Callback):
         "The whole of beta counts again, however a fit ended: for validation, and for a fit without a warm-up"
         if self._objective: self._objective.warmup = 1.
 
-    def _set(self, f): self.learn.objective.warmup = f(self.frac) if isinstance(self.frac, (int,float)) else tuple(map(f, self.frac))
+    def _set(self, f):
+        frac = self.frac
+        self.learn.objective.warmup = f(frac) if isinstance(frac, (int,float)) else tuple(map(f, frac))
+
     def _by_batch(self, frac): return SchedLin(0., 1.)(min(self.pct_train/frac, 1.))
     def _by_epoch(self, frac):
         n_rise = int(frac*self.n_epoch + 1e-9)                                 # whole epochs of the rise

@@ -27,14 +27,16 @@ class _Wrapper(OptimWrapper):
     "fastai's, without the options that are None, which no logger of numbers can take"
     @property
     def hypers(self):
-        return [_Hypers({k: v for k,v in h.items() if v is not None}, g, self.bwd_map) for h,g in zip(super().hypers, self.opt.param_groups)]
+        return [_Hypers({k: v for k,v in h.items() if v is not None}, g, self.bwd_map)
+                for h,g in zip(super().hypers, self.opt.param_groups)]
 
 fused_adam = partial(_Wrapper, opt=torch.optim.AdamW, fused=True, weight_decay=0.)
 
 # %% ../../nbs/train/03_speed.ipynb #404cdd59
 class FlushDenormals(Callback):
     "Every 300 steps, set to 0 what is left of an optimiser's state where no gradient has come for a long time"
-    every,tiny,steps = 300,1e-24,0                                             # the root of 1e-24 is far below Adam's eps
+    # the root of 1e-24 is far below Adam's eps
+    every,tiny,steps = 300,1e-24,0
     def after_step(self):
         self.steps += 1
         if self.steps%self.every: return
@@ -58,7 +60,8 @@ class DeviceRecorder(Recorder):
     name = 'recorder'
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.loss,self.n_here = ELBOTerm('loss', lambda t: t.loss),0           # of validation, over all processes; losses that are on the CPU
+        self.loss = ELBOTerm('loss', lambda t: t.loss)                         # of validation, over all processes
+        self.n_here = 0                                                        # losses that are on the CPU
 
     def before_fit(self):
         super().before_fit()
@@ -106,10 +109,11 @@ _trim_threshold,_mmap_threshold,_mmap_max = -1,-3,-4                           #
 def kept_memory(
     device='cpu', # Where the networks run
 ):
-    "A context in which the process keeps memory that is freed for what needs it next, instead of giving it back to the system"
+    "A context in which the process keeps freed memory for what needs it next, instead of giving it back to the system"
     if torch.device(device).type!='cpu' or not hasattr(_libc, 'mallopt'): yield; return
     _libc.mallopt(_mmap_max, 0); _libc.mallopt(_trim_threshold, -1)
     try: yield
-    finally:                                                                   # to the most that the library chooses by itself
+    finally:
+        # to the most that the library chooses by itself
         for option in ((_mmap_max, 65536), (_trim_threshold, 2**26), (_mmap_threshold, 2**25)): _libc.mallopt(*option)
         _libc.malloc_trim(0)

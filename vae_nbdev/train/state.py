@@ -28,7 +28,8 @@ def _pack(o, tensors):
     if isinstance(o, dict): return dict(dict=[[_pack(k, tensors), _pack(v, tensors)] for k,v in o.items()])
     if isinstance(o, Tensor): tensors.append(o.detach().cpu().contiguous()); return {_place(o): len(tensors)-1}
     if not isinstance(o, (list,tuple)): raise TypeError(f'{type(o).__name__} is not kept in a checkpoint')
-    if len(o)>16 and all(type(v) is float for v in o): return dict(floats=_pack(torch.tensor(o, dtype=torch.float64), tensors)['tensor'])
+    if len(o)>16 and all(type(v) is float for v in o):
+        return dict(floats=_pack(torch.tensor(o, dtype=torch.float64), tensors)['tensor'])
     if len(o)>16 and all(isinstance(v, Tensor) and not v.ndim and v.device.type=='cpu' for v in o):
         return dict(numbers=_pack(torch.stack([*o]), tensors)['tensor'])
     return {type(o).__name__ if type(o) in (list,tuple) else 'list': [_pack(v, tensors) for v in o]}
@@ -38,7 +39,8 @@ def _place(o): return 'tensor' if o.device.type=='cpu' else 'on_device'
 def _packs(o):
     "Would `_pack` take it?"
     if isinstance(o, dict): return all(map(_packs, o)) and all(map(_packs, o.values()))
-    return all(map(_packs, o)) if isinstance(o, (list,tuple,L)) else o is None or isinstance(o, (bool,int,float,str,np.generic,Path,Tensor))
+    if isinstance(o, (list,tuple,L)): return all(map(_packs, o))
+    return o is None or isinstance(o, (bool,int,float,str,np.generic,Path,Tensor))
 
 def _unpack(o, tensors, device='cpu'):
     "What `_pack` was given, with tensors of an accelerator on `device`"
@@ -48,13 +50,15 @@ def _unpack(o, tensors, device='cpu'):
     if kind in ('list', 'tuple'): return dict(list=list, tuple=tuple)[kind](_unpack(x, tensors, device) for x in v)
     if kind=='path': return Path(v)
     t = tensors[v]
-    return dict(tensor=lambda: t, on_device=lambda: t.to(device), floats=t.tolist, numbers=lambda: list(t.unbind()))[kind]()
+    made = dict(tensor=lambda: t, on_device=lambda: t.to(device), floats=t.tolist, numbers=lambda: list(t.unbind()))
+    return made[kind]()
 
 # %% ../../nbs/train/05_state.ipynb #034b35db
 def _digest(text, tensors):
     h = hashlib.sha256(text.encode())
     for t in tensors:
-        h.update(f'{t.dtype}{tuple(t.shape)}'.encode()); h.update(t.reshape(-1).view(torch.uint8).numpy() if t.numel() else b'')
+        h.update(f'{t.dtype}{tuple(t.shape)}'.encode())
+        h.update(t.reshape(-1).view(torch.uint8).numpy() if t.numel() else b'')
     return h.hexdigest()
 
 def write_state(
@@ -64,11 +68,12 @@ def write_state(
     "`state` as the file `path`, whole or not at all"
     tensors = []
     text = json.dumps(_pack(state, tensors))
-    data = save_tensors({str(i): t.clone() for i,t in enumerate(tensors)}, dict(state=text, sha256=_digest(text, tensors)))
+    meta = dict(state=text, sha256=_digest(text, tensors))
+    data = save_tensors({str(i): t.clone() for i,t in enumerate(tensors)}, meta)
     try: write_whole(path, data)
     except OSError as e:
-        raise CheckpointError(f'{path} cannot be written ({e.strerror}): what was there before is kept; make room, and the '
-                              'same call goes on from it') from e
+        raise CheckpointError(f'{path} cannot be written ({e.strerror}): what was there before is kept; '
+                              'make room, and the same call goes on from it') from e
 
 def read_state(
     path:Path, # That `write_state` wrote
@@ -154,13 +159,16 @@ def held_state(
 
 # %% ../../nbs/train/05_state.ipynb #0e50be01
 _libraries = 'fastai','fastcore','fastprogress','vae_nbdev'
-def _of_library(o): return (getattr(o if isinstance(o, type) else type(o), '__module__', None) or '').split('.')[0] in _libraries
+def _of_library(o):
+    module = getattr(o if isinstance(o, type) else type(o), '__module__', None) or ''
+    return module.split('.')[0] in _libraries
 
 def _made_again(v, own):
     "Does the same call make `v` again as it was?"
     if isinstance(v, dict): return all(_packs(o) or _made_again(o, own) for o in v.values())
     if isinstance(v, (list,tuple,L)): return all(_packs(o) or _made_again(o, own) for o in v)
-    if id(v) in own or isinstance(v, (Callback,Metric,type,ModuleType,torch.dtype,torch.device)) or _of_library(v): return True
+    known = Callback,Metric,type,ModuleType,torch.dtype,torch.device
+    if id(v) in own or isinstance(v, known) or _of_library(v): return True
     name = getattr(v, '__name__', None)                                        # a function that can be found by it
     return name is not None and getattr(sys.modules.get(getattr(v, '__module__', None)), name, None) is v
 
