@@ -6,7 +6,7 @@
 __all__ = ['export_onnx']
 
 # %% ../../nbs/models/07_export.ipynb #3468b37a
-import json, logging, torch, warnings
+import torch, warnings
 from pathlib import Path
 from torch import nn, Tensor
 from ..core import *

@@ -12,7 +12,7 @@ from torch import nn, Tensor
 from torch.distributions import Categorical, Laplace
 from torch.nn import functional as F
 from ..core import *
-from ..core import name_of, named
+from ..core import named
 from .distributions import *
 from .distributions import soft_bound
 
