@@ -49,12 +49,12 @@ def _auto(obj, path, src):
     members = [k for k,v in vars(obj).items() if re.search(rf'def {k}\(', src) and k[0]!='_' and v.__doc__]
     return f'.. autoclass:: {path}\n   :members: {", ".join(members)}' if members else f'.. autoclass:: {path}'
 
-def _docs(src, mod):
-    "Directives for what an exported cell defines"
+def _docs(src, mod, functions=True):
+    "Directives for what an exported cell defines; of a cell that is not public, for its classes, which users name by a word"
     m,out,owners = import_module(mod),[],{}
     for decorated in re.finditer(r'^@patch.*\n(?:@.*\n)*def (\w+)\(self: *([\w|]+)', src, re.M): owners[decorated[1]] = decorated[2].split('|')
     for name in _defined.findall(src):
-        if name[0]=='_': continue
+        if name[0]=='_' or not functions and name not in owners and not name[0].isupper(): continue
         if name not in owners: out.append(_auto(getattr(m, name), f'{mod}.{name}', src))
         for cls in owners.get(name, []):
             kind = 'property' if isinstance(inspect.getattr_static(getattr(m, cls), name), property) else 'method'
@@ -92,9 +92,10 @@ def _cells(nb):
         if c['cell_type']=='markdown': yield c | dict(source=_linked(src)); continue
         directives,body = dict(_directive.findall(src)),_directive.sub('', src).strip('\n')
         if 'default_exp' in directives: mod = f"{cfg['lib_path']}.{directives['default_exp']}"; continue
-        if directives.keys() & {'hide', 'exporti'} or not body: continue
-        if 'export' in directives and (ds := _docs(body, mod)): yield _rst(ds)
-        yield c | dict(source=body, metadata=dict(tags=['hide-input'] if 'export' in directives else []), execution_count=None,
+        if 'hide' in directives or not body: continue
+        of_module = directives.keys() & {'export', 'exporti'}
+        if of_module and (ds := _docs(body, mod, functions='export' in directives)): yield _rst(ds)
+        yield c | dict(source=body, metadata=dict(tags=['hide-input'] if of_module else []), execution_count=None,
                       outputs=[] if directives.get('output')=='false' else [_aligned(o) for o in c['outputs']])
 
 # -- the order of pages -------------------------------------------------------------------------------------------------
