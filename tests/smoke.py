@@ -5,14 +5,13 @@ os.environ.setdefault('MPLBACKEND', 'Agg')
 warnings.simplefilter('ignore', FutureWarning)
 before = set(globals())
 from vae_nbdev import *
-from vae_nbdev.data.sources import texture_images
 new = set(globals()) - before - {'before'}
 import torch, torchvision, fastai, fastcore, vae_nbdev
 import matplotlib.pyplot as plt
 
 def run(out):
     torch.manual_seed(0)
-    ims = texture_images(n_per_family=100, size=16)
+    ims = load_dataset('textures', n_per_family=100, size=16)
     dls = image_dls(ims, bs=50, binarize='threshold')
     model = DenseVAE(dls.image_shape, latent_dim=4, encoder_widths=(64,32), decoder_widths=(32,64))
     learn = vae_learner(dls, model, likelihood='bernoulli', beta=1., cbs=BetaWarmup())
