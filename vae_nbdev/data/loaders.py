@@ -32,7 +32,7 @@ from .transforms import class_moments, normalize_class_contrast
 class PairWithSelf(Transform):
     "x to (x, x), input and target; where the loader has set labels `y`, to (x, y, x)"
     order,y = 100,None
-    def encodes(self, x): return (x, x) if self.y is None else (x, self.y, x)
+    def encodes(self, x): return (x, x) if self.y is None else (x, self.y.to(x.device), x)
 
 # %% ../../nbs/data/06_loaders.ipynb #26bbaba7
 def block_order(

@@ -68,7 +68,7 @@ class Stage(Configured, nn.Module):
         shape:tuple, # Of z: (d,), or (c, h, w)
     ):
         super().__init__()
-        self.features,self.shape,self.top = features,shape,None
+        self.shape,self.top = shape,None
 
     def under(self,
         context:tuple, # Shape of what the decoder above gives

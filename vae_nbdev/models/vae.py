@@ -295,8 +295,8 @@ def prior_of(self:VAE,
     "p(z_level | z_level+1)"
     if (above is None)!=(level==len(self.stages)-1):
         raise ValueError('All levels but the highest need the latents `above`, and the highest has none')
-    if above is None: return self.prior.dist
-    return _exact(self.stages[level].prior, self.decoders[level+1](self._shaped(above, level+1)))
+    context = None if above is None else self.decoders[level+1](self._shaped(above, level+1))
+    return _exact(self.stages[level].prior, context)
 
 @patch
 @inference

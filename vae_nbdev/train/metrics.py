@@ -13,7 +13,6 @@ from fastai.callback.core import Callback
 from fastai.learner import Metric, ValueMetric
 from fastai.torch_core import rank_distrib
 from ..core import *
-from ..core import evaluating
 from .objectives import *
 
 # %% ../../nbs/train/01_metrics.ipynb #1fa54dae
@@ -73,7 +72,7 @@ class ActiveUnits(Callback):
         if self.training: return
         model = getattr(self.learn.model, 'module', self.learn.model)
         x,n = self.learn.xb[0],_n_images(self.learn)
-        with evaluating(model): kls = [level.unit_kl() for level in model.encode(x)]   # a level: B x latents
+        kls = [level.unit_kl() for level in model.encode(x)]                   # a level: B x latents
         self.sizes = [kl.shape[1] for kl in kls]
         kl = torch.cat(kls, 1)[:n].sum(0)
         self.n = self.n+n
