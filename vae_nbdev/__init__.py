@@ -17,6 +17,8 @@ from .models.likelihoods import *
 from .models.networks import *
 from .models.vae import *
 from .models.ladder import *
+from .models.maps import *
+from .models.codes import *
 from .models.export import *
 from .train.objectives import *
 from .train.metrics import *

@@ -119,6 +119,18 @@ def conv_decoder(
         layers += [conv2x2(n_in, n_out), *_norm(n_out, batch_norm), nn.PReLU()]
     return he_init(nn.Sequential(*layers))
 
+# %% ../../nbs/models/04_networks.ipynb #1cabdf00
+class Crop(nn.Module):
+    "The upper left of a map"
+    def __init__(self,
+        h:int, # Height of what is left
+        w:int, # Width
+    ):
+        super().__init__()
+        self.h,self.w = h,w
+
+    def forward(self, x): return x[..., :self.h, :self.w]
+
 # %% ../../nbs/models/04_networks.ipynb #d06a16e3
 def small_conv_encoder(
     image_shape:tuple, # C x H x W, at least 8 x 8
@@ -128,11 +140,6 @@ def small_conv_encoder(
     c = image_shape[0]
     convs = [l for i,o in zip((c, *channels), channels) for l in (conv2x2(i, o), nn.ReLU(), nn.MaxPool2d(2))]
     return he_init(nn.Sequential(*convs, nn.Flatten()))
-
-class _Crop(nn.Module):
-    "The upper left `h` x `w` of a map"
-    def __init__(self, h, w): super().__init__(); self.h,self.w = h,w
-    def forward(self, x): return x[..., :self.h, :self.w]
 
 def small_conv_decoder(
     latent_dim:int, # Number of latents
@@ -146,4 +153,4 @@ def small_conv_decoder(
     convs = [l for i,o in zip(channels, (*channels[1:], channels[-1]))
              for l in (nn.ConvTranspose2d(i, o, 2, stride=2), nn.ReLU())]
     first = [LatentLinear(latent_dim, channels[0]*h0*w0), nn.ReLU(), nn.Unflatten(1, (channels[0],h0,w0))]
-    return he_init(nn.Sequential(*first, *convs, _Crop(h, w)))
+    return he_init(nn.Sequential(*first, *convs, Crop(h, w)))

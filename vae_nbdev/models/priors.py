@@ -10,6 +10,7 @@ import math, torch
 from torch import nn, Tensor
 from torch.distributions import Distribution, Laplace, Normal, StudentT, kl_divergence
 from ..core import *
+from ..core import name_of
 from .distributions import *
 from .distributions import NormalMixture, soft_bound
 
@@ -20,6 +21,7 @@ def tempered(
     sample_shape:tuple=(), # Of how many draws
 ) -> Tensor: # sample_shape x shape of z
     "Draws from `p`, nearer to its mean or farther away"
+    if hasattr(p, 'tempered'): return p.tempered(temperature, sample_shape)
     z = p.mean + temperature*(p.sample(sample_shape)-p.mean)
     return z.clamp(p.low, p.high) if isinstance(p, TruncatedNormal) else z
 
@@ -53,6 +55,7 @@ class Prior(Configured, nn.Module):
         **kwargs # For the class
     ):
         "The prior of a model's highest level"
+        if stage.discrete: raise ValueError(f'A {name_of(cls)} prior is of numbers, and these latents are codes')
         return cls(stage.shape, **kwargs)
 
 # %% ../../nbs/models/01_priors.ipynb #e5e919b0

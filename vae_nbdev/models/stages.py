@@ -63,6 +63,7 @@ class Stage(Configured, nn.Module):
     "A level of latents; a subclass gives `posterior` and `prior`"
     standard_prior = StandardNormal # The class of prior that 'standard' means
     bounded = False # Have the latents bounds?
+    discrete = False # Are the latents codes, of which there is a number?
     def __init__(self,
         features:tuple, # Shape of what the encoder says of an image
         shape:tuple, # Of z: (d,), or (c, h, w)
@@ -90,6 +91,17 @@ class Stage(Configured, nn.Module):
         if context is not None:
             raise NotImplementedError(f'{type(self).__name__} must define `prior`, to have a level above it')
         return self.top.dist
+
+    def aux(self,
+        q:Distribution, # What `posterior` gave
+        likelihood:nn.Module, # The model's
+    ) -> dict: # Names to B values
+        "Terms that shape gradients and are no part of the bound"
+        return {}
+
+    def shaped(self, z:Tensor) -> Tensor: # n x shape
+        "Latents in their shape, though they are given as n x units"
+        return z if z.ndim!=2 or len(self.shape)==1 else z.unflatten(1, self.shape)
 
     def standard(self, **kwargs) -> Prior:
         "The prior of the top that is called 'standard'"

@@ -23,7 +23,10 @@ from .likelihoods import make_likelihood
 from .networks import *
 
 # %% ../../nbs/models/05_vae.ipynb #9027e9dc
-def _checked_shape(s):
+def checked_shape(
+    s:tuple, # What was given
+) -> tuple: # C x H x W
+    "The shape of the images a model is for"
     s = tuple(s) if isinstance(s, (tuple,list,torch.Size)) else (s,)
     if len(s)!=3 or not all(isinstance(o, int) and o>0 for o in s):
         raise ValueError(f'image_shape is (channels, height, width), for example (1, 28, 28), not {s}')
@@ -51,7 +54,7 @@ class AutoEncoder(Configured, nn.Module):
         noise:float|str=None, # Deviation of a pixel, for likelihoods that have one
     ):
         super().__init__()
-        self.image_shape,self.latent_shapes = _checked_shape(image_shape),self._shapes(latent_dim)
+        self.image_shape,self.latent_shapes = checked_shape(image_shape),self._shapes(latent_dim)
         self._build()
         self.set_likelihood(likelihood, noise)
 
@@ -70,6 +73,8 @@ class AutoEncoder(Configured, nn.Module):
     def _decoder(self) -> nn.Module:
         raise NotImplementedError(f'{type(self).__name__} must define `_decoder(self)`: a module from B x latent_dim '
                                   'to features of any shape')
+
+    def _shaped(self, z, level=0): return z
 
     @property
     def latent_dim(self) -> int:
@@ -119,12 +124,6 @@ def _checked(self:AutoEncoder, x):
     if not x.is_floating_point():
         raise ValueError(f'Images for a model are floats in [0, 1], not {x.dtype}: divide uint8 by 255')
     return x
-
-@patch
-def _shaped(self:AutoEncoder, z, level=0):
-    "Latents of a level in their shape, though they are given as B x units"
-    shape = self.latent_shapes[level]
-    return z if z.ndim!=2 or len(shape)==1 else z.unflatten(1, shape)
 
 @patch
 def _example_out(self:AutoEncoder, net, shape, name):
@@ -227,6 +226,8 @@ class VAE(AutoEncoder):
         "Number of latents of each level, bottom level first: one level here, more in a ladder"
         return tuple(map(math.prod, self.latent_shapes))
 
+    def _shaped(self, z, level=0): return self.stages[level].shaped(z)
+
     def features(self, x:Tensor) -> list: # Of what each encoder gives, bottom level first
         "The way up: what is made of images B x C x H x W"
         res = [self._checked(x)]
@@ -255,7 +256,15 @@ class VAE(AutoEncoder):
     ) -> Outcome:
         "Posteriors, priors and draws, and what the decoder makes of them"
         levels,out = self.top_down(self.features(x), draws)
-        return Outcome(full_precision(self.head(out)), levels, {})
+        return Outcome(full_precision(self.head(out)), levels, self._aux(levels, len(x)))
+
+    def _aux(self, levels, n):
+        "What the stages add to the loss of `n` images, named after their level where there are several"
+        res = {}
+        for i,(stage,level) in enumerate(zip(self.stages, levels)):
+            for name,each in stage.aux(level.q, self.likelihood).items():
+                res[f'{name}_z{i+1}' if len(levels)>1 else name] = each.unflatten(0, (-1,n)).mean(0)
+        return res
 
     def encode(self, x:Tensor) -> list: # Of `Level`s, bottom level first
         "Posteriors and priors for images B x C x H x W, given the means of the levels above, which are `z`"
