@@ -19,6 +19,7 @@ from .models.vae import *
 from .models.ladder import *
 from .models.maps import *
 from .models.codes import *
+from .models.autoregressive import *
 from .models.export import *
 from .train.objectives import *
 from .train.metrics import *

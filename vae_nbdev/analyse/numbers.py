@@ -110,7 +110,8 @@ def _encoded_once(model, x):
 def _per_image(model, dls, x, k, memory, pca):
     "What `evaluate` takes the mean of: B values each"
     t = ELBO()(model(x), x, model.likelihood)
-    terms = dict(recon=t.recon, kl=sum(t.kl.values()), elbo=t.elbo, mse=(model.reconstruct(x)-x).square().mean((1,2,3)))
+    terms = dict(recon=t.recon, kl=sum(t.kl.values()), elbo=t.elbo)
+    if model.likelihood.expected: terms['mse'] = (model.reconstruct(x)-x).square().mean((1,2,3))
     if pca: terms['pca_mse'] = pca_errors(dls, model.latent_dim, x)
     terms |= t.kl
     if k: terms['log_px'],terms['ess'] = log_likelihood(model, x, k, memory)
@@ -180,7 +181,7 @@ def evaluate(
         raise ValueError(f'k is a number of draws from 1, not {k!r}')
     if n is not None and not (isinstance(n, int) and n>=2):
         raise ValueError(f'n is a number of images from 2, or None for all, not {n}')
-    pca = _is_quick(learn.dls) if pca is None else pca
+    pca = _is_quick(learn.dls) and model.likelihood.expected if pca is None else pca
     if pca: principal_components(learn.dls, model.latent_dim)
     rows = []
     for split in splits:

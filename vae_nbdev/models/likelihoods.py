@@ -20,6 +20,8 @@ from .distributions import soft_bound
 class Likelihood(Configured, nn.Module):
     "p(x|z) of images `image_shape`; subclasses give `log_prob`, `mean` and `sample`"
     discrete = False # Are pixels of a few values, so that `log_prob` is a probability?
+    expected = True # Is `mean` the expected image, rather than a draw?
+    network = False # Has it a network of its own, which runs in the precision of `params`?
 
     def __init__(self, image_shape:tuple): # C x H x W
         super().__init__()

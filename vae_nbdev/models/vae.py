@@ -87,7 +87,11 @@ class AutoEncoder(Configured, nn.Module):
 
     def decode(self, z:Tensor) -> Tensor:
         "Likelihood parameters for lowest latents B x shape, or B x units: B x P x H x W"
-        return full_precision(self.head(self.decoder(self._shaped(z))))
+        return self._params(self.decoder(self._shaped(z)))
+
+    def _params(self, out):
+        params = self.head(out)
+        return params if self.likelihood.network else full_precision(params)
 
     def forward(self,
         x:Tensor, # B x C x H x W
@@ -111,7 +115,7 @@ def set_likelihood(self:AutoEncoder,
     "Read the decoder's output as another likelihood"
     likelihood = make_likelihood(likelihood, self.image_shape, noise, **kwargs)
     n = likelihood.n_params
-    device = next(self.parameters()).device
+    device = next((p.device for p in self.parameters()), None)
     if not hasattr(self, 'head') or n!=self.likelihood.n_params: self.head = self._head(n).to(device)
     self.likelihood = likelihood.to(device)
 
@@ -256,7 +260,7 @@ class VAE(AutoEncoder):
     ) -> Outcome:
         "Posteriors, priors and draws, and what the decoder makes of them"
         levels,out = self.top_down(self.features(x), draws)
-        return Outcome(full_precision(self.head(out)), levels, self._aux(levels, len(x)))
+        return Outcome(self._params(out), levels, self._aux(levels, len(x)))
 
     def _aux(self, levels, n):
         "What the stages add to the loss of `n` images, named after their level where there are several"
