@@ -20,6 +20,7 @@ from .models.ladder import *
 from .models.maps import *
 from .models.codes import *
 from .models.autoregressive import *
+from .models.flows import *
 from .models.export import *
 from .train.objectives import *
 from .train.metrics import *

@@ -28,6 +28,7 @@ def tempered(
 # %% ../../nbs/models/01_priors.ipynb #4e3e5322
 class Prior(Configured, nn.Module):
     "p(z); a subclass gives its `dist`, over independent latents or over all of them"
+    unbounded = False # Is it for latents without bounds only?
     def __init__(self, shape:int|tuple): # Of z: a number of latents, or c x h x w
         super().__init__()
         self.shape = tuple(shape) if isinstance(shape, (tuple,list)) else (shape,)
@@ -56,7 +57,12 @@ class Prior(Configured, nn.Module):
     ):
         "The prior of a model's highest level"
         if stage.discrete: raise ValueError(f'A {name_of(cls)} prior is of numbers, and these latents are codes')
+        if cls.unbounded and stage.bounded:
+            raise ValueError(f'A {name_of(cls)} prior is made of Gaussians: it does not go with latents between bounds')
         return cls(stage.shape, **kwargs)
+
+    def start(self, z:Tensor):
+        "Begin from draws of many posteriors, n x shape, where it can"
 
 # %% ../../nbs/models/01_priors.ipynb #e5e919b0
 class StandardNormal(Prior):
@@ -103,7 +109,7 @@ class StandardTruncatedNormal(Prior):
 # %% ../../nbs/models/01_priors.ipynb #41284054
 class MixturePrior(Prior):
     "A mixture of diagonal Gaussians, learned"
-    name = 'mixture'
+    name,unbounded = 'mixture',True
     def __init__(self,
         shape:int|tuple, # Of z
         n:int=10, # Components
@@ -113,12 +119,6 @@ class MixturePrior(Prior):
         self.mu  = nn.Parameter(torch.randn(n, *self.shape))
         # log variances, before their bound
         self.raw = nn.Parameter(torch.zeros(n, *self.shape))
-
-    @classmethod
-    def of(cls, stage, model, **kwargs):
-        if stage.bounded:
-            raise ValueError(f'A {cls.name} prior is made of Gaussians: it does not go with latents between bounds')
-        return super().of(stage, model, **kwargs)
 
     @property
     def dist(self): return NormalMixture(self.logits.log_softmax(0), self.components())

@@ -158,10 +158,11 @@ def center(self:AutoEncoder,
     x:Tensor, # Images B x C x H x W, as many as give a fair mean
 ):
     "Let an untrained model start from the mean of `x`"
+    params = self.likelihood.params_for(x.mean(0))
+    if params is None: return
     conv = isinstance(self.head, nn.Conv2d)
     bias = self.head.bias if conv else self.head[1].bias
-    params = self.likelihood.params_for(x.mean(0))
-    if params is None or bias.any(): return
+    if bias.any(): return
     with torch.no_grad(): bias.copy_(params.mean((1,2)) if conv else params.flatten())
 
 # %% ../../nbs/models/05_vae.ipynb #71513ae7
