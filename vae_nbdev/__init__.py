@@ -30,6 +30,7 @@ from .train.checkpoints import *
 from .train.state import *
 from .train.runs import *
 from .train.learner import *
+from .train.priors import *
 from .analyse.tables import *
 from .analyse.components import *
 from .analyse.numbers import *

@@ -7,6 +7,7 @@ __all__ = ['Prior', 'MixturePrior']
 
 # %% ../../nbs/models/01_priors.ipynb #c7171d4a
 import math, torch
+from sklearn.mixture import GaussianMixture
 from torch import nn, Tensor
 from torch.distributions import Distribution, Laplace, Normal, StudentT, kl_divergence
 from ..core import *
@@ -138,6 +139,12 @@ class MixturePrior(Prior):
             # what `soft_bound` turns back
             self.raw.copy_(15*torch.atanh((var.log()/15).clamp(-.999, .999)))
 
+    def start(self, z):
+        fit = GaussianMixture(len(self.logits), covariance_type='diag', reg_covar=1e-4, random_state=0)
+        fit.fit(z[torch.randperm(len(z))[:10_000]].flatten(1).double().cpu().numpy())
+        weights,mu,var = (torch.tensor(o).to(self.mu) for o in (fit.weights_, fit.means_, fit.covariances_))
+        self.set_components(weights, mu.view_as(self.mu), var.view_as(self.mu))
+
     def sample(self, n, temperature=1.):
         p = self.dist
         q,k = p.components,p.mixture_distribution.sample((n,))
@@ -171,6 +178,7 @@ class VampPrior(MixturePrior):
         return self.raw.sigmoid()
 
     def components(self): return self.encode[0](self.inputs)[-1]
+    def start(self, z): pass
     def set_components(self, *_):
         raise TypeError('The components of a VampPrior are posteriors of its inputs, and cannot be set')
 

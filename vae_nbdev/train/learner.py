@@ -25,7 +25,7 @@ from ..models.likelihoods import *
 from ..models.likelihoods import BernoulliLikelihood
 from .objectives import *
 from .metrics import *
-from .metrics import ActiveUnits, FiniteLoss, SeededValidation, elbo_metrics
+from .metrics import ActiveUnits, CodeUse, FiniteLoss, SeededValidation, elbo_metrics
 from .schedules import *
 from .speed import *
 from .speed import DeviceProgress, DeviceRecorder, FlushDenormals, has_bfloat16, kept_memory
@@ -108,7 +108,8 @@ class VAELearner(Learner):
     def _do_one_batch(self):
         with torch.autocast(self.xb[0].device.type, torch.bfloat16) if self.precision=='bf16' else nullcontext():
             outcome = self.model(*self.xb, draws=self.objective.draws)
-        self.pred = outcome.params,*(level.z for level in outcome.levels)
+        self.levels = outcome.levels
+        self.pred = outcome.params,*(level.z for level in self.levels)
         self('after_pred')
         self.terms = self.objective(outcome, *self.yb, getattr(self.model, 'module', self.model).likelihood)
         self.loss_grad = self.loss_func(self.terms)
@@ -240,8 +241,11 @@ def _check_fit(model, x):
 _log = logging.getLogger(__name__)
 
 # %% ../../nbs/train/07_learner.ipynb #7a302648
-def _precision(asked, device):
-    "'bf16' or 'fp32', for `asked`"
+def chosen_precision(
+    asked:str, # 'auto', 'bf16' or 'fp32'
+    device:torch.device, # That the networks are on
+) -> str: # 'bf16' or 'fp32'
+    "What networks run in"
     if asked not in ('auto', 'bf16', 'fp32'): raise ValueError(f"precision is 'auto', 'bf16' or 'fp32', not {asked!r}")
     able = has_bfloat16(device)
     if asked=='bf16' and not able:
@@ -285,12 +289,13 @@ def vae_learner(
     levels = len(getattr(model, 'latent_dims', (1,)))
     objective = _checked_objective(objective, beta, levels, L(cbs))
     columns,aux = _columns(model, objective, inputs)
-    active = ActiveUnits() if levels>1 else None
+    active,codes = ActiveUnits() if levels>1 else None,CodeUse() if _has_codes(model) else None
     if compile: model.compile(mode=None if compile is True else compile)
     own = [SeededValidation(), ELBOHistory(), FlushDenormals(), FiniteLoss()]
-    learn = VAELearner(dls, model, objective, lr=lr, opt_func=opt_func, cbs=own+L(active)+L(cbs), **kwargs)
-    learn.metrics = L(elbo_metrics(learn.objective, columns, aux, active))+L(metrics)
-    learn.precision = _precision(precision, x.device)
+    learn = VAELearner(dls, model, objective, lr=lr, opt_func=opt_func, cbs=own+L(active)+L(codes)+L(cbs), **kwargs)
+    use = codes.metrics(levels) if codes else []
+    learn.metrics = L(elbo_metrics(learn.objective, columns, aux, active))+L(use)+L(metrics)
+    learn.precision = chosen_precision(precision, x.device)
     if type(x) is Tensor: learn.remove_cb(CastToTensor)                        # there are no subclasses to cast
     return learn
 
@@ -314,3 +319,5 @@ def _columns(model, objective, inputs):
         outcome = model(*(o[:2] for o in inputs), draws=objective.draws)
         terms = objective(outcome, inputs[0][:2], model.likelihood)
     return list(terms.kl),list(terms.aux)
+
+def _has_codes(model): return any(stage.discrete for stage in getattr(model, 'stages', ()))

@@ -87,6 +87,42 @@ class ActiveUnits(Callback):
         "Active units of a level in the last validation"
         return int((self.kl/self.n > self.threshold).split(self.sizes)[level].sum())
 
+# %% ../../nbs/train/01_metrics.ipynb #07321cbc
+class CodeUse(Callback):
+    "Share of the codes that validation images need, and perplexity: as many codes, evenly used, would say as much"
+    def before_validate(self): self.counts = {}
+    def after_loss(self):
+        if self.training: return
+        n = _n_images(self.learn)
+        stages = getattr(self.learn.model, 'module', self.learn.model).stages
+        for i,(stage,level) in enumerate(zip(stages, self.learn.levels)):
+            if not stage.discrete: continue
+            now = level.q.codes[:n].flatten().bincount(minlength=stage.n).float()
+            self.counts[i] = self.counts[i]+now if i in self.counts else now
+
+    def after_validate(self): self.counts = {i: _over_processes(c, 0)[0] for i,c in self.counts.items()}
+
+    def used(self,
+        level:int=0, # 0 is the lowest
+    ) -> float:
+        "Share of the codes of a level that came up in the last validation"
+        return (self.counts[level]>0).float().mean().item()
+
+    def perplexity(self,
+        level:int=0, # 0 is the lowest
+    ) -> float:
+        "exp of the entropy of the codes of a level in the last validation"
+        share = self.counts[level]/self.counts[level].sum()
+        return torch.special.entr(share).sum().exp().item()
+
+    def metrics(self,
+        levels:int, # Of the model
+    ) -> list:
+        "Columns used and perplexity, or used_z1, ... of levels"
+        names = ['']*(levels==1) or [f'_z{i+1}' for i in range(levels)]
+        return [ValueMetric(lambda i=i, f=f: f(i), f'{f.__name__}{name}')
+                for i,name in enumerate(names) for f in (self.used, self.perplexity)]
+
 # %% ../../nbs/train/01_metrics.ipynb #3e160469
 def elbo_metrics(
     objective:Objective, # The learner's own

@@ -15,6 +15,7 @@ from fastai.callback.schedule import ParamScheduler
 from fastai.torch_core import num_distrib
 from ..core import *
 from ..core import write_whole
+from ..models.vae import *
 from .metrics import is_fit
 from .schedules import *
 from .speed import *
@@ -40,7 +41,7 @@ def _made_of(model):
     return dict(model=config(model) if isinstance(model, Configured) else type(model).__qualname__,
                 weights={k: list(v.shape) for k,v in model.state_dict().items()},
                 frozen=frozen_names(model) or None,
-                likelihood={type(lik).__name__: plain_state(lik)})
+                likelihood={type(lik).__name__: plain_state(lik)} if lik else None)
 
 def _settings(objective):
     "Class and plain arguments of an objective, without what a schedule sets"
@@ -139,7 +140,7 @@ class Checkpoint(Callback):
         if torch.isfinite(self.learn.loss): self._save(self.n_epoch, 0)
 
     def after_fit(self):
-        if not self.whole: return
+        if not (self.whole and isinstance(_model(self.learn), AutoEncoder)): return
         try: save_vae(self.learn, self.path)
         except (CheckpointError, OSError) as e:
             warnings.warn(f'The run is whole, but its model is not saved for `load_vae`: {e}')
