@@ -50,7 +50,7 @@ def test_columns_where_there_is_no_prior(binary):
     e = evaluate(learn, 'test')
     assert 'bpd' not in e and 'active' not in e
     with pytest.raises(TypeError, match='k is for a VAE'): evaluate(learn, k=10)
-    for f in (sample_quality, refit_prior): pytest.raises(TypeError, f, learn)
+    for f in (sample_quality, lambda learn: fit_prior(learn, 'flow')): pytest.raises(TypeError, f, learn)
 
 @pytest.mark.parametrize('data,likelihood,has', [({}, 'bernoulli', False), (dict(binarize='threshold'), 'bernoulli', True), ({}, 'normal', False), (dict(whiten=.1), 'discretized_logistic', False)])
 def test_bits_per_dimension_only_where_pixels_are_what_the_likelihood_is_of(data, likelihood, has):
@@ -93,10 +93,12 @@ def test_precision_and_recall_do_not_take_the_square_of_the_images():
     few,many = peak(precision_recall, x[:1000], x[1000:2000]),peak(precision_recall, x[:9000], x[9000:])
     assert few<30 and many<309/2, (few, many)
 
+def mixture(learn, n): fit_prior(learn, dict(name='mixture', n=n), 0, draws=1)
+
 def test_a_prior_fitted_again_is_kept_and_trained_on(binary, tmp_path):
     learn = fitted(binary)
     before = evaluate(learn, 'test').iloc[0]
-    refit_prior(learn, 5)
+    mixture(learn, 5)
     after = evaluate(learn, 'test').iloc[0]
     assert after.recon==pytest.approx(before.recon, abs=1e-4) and after.kl<before.kl
     vae = load_vae(save_vae(learn, tmp_path/'m'))
@@ -108,8 +110,7 @@ def test_a_prior_fitted_again_is_kept_and_trained_on(binary, tmp_path):
 def test_a_ladder_of_one_level(binary):
     learn = vae_learner(binary, SmallDenseLadderVAE(binary.image_shape, (3,), encoder_widths=((32,),), decoder_widths=((32,),)))
     assert evaluate(learn, 'test', k=3).active.item()<=3
-    with pytest.raises(TypeError, match='one level'): refit_prior(learn)
-    learn.model.set_prior('mixture')
+    mixture(learn, 2)
     assert isinstance(learn.model.prior, MixturePrior) and evaluate(vae_learner(binary, learn.model), 'test').kl.item()>0
 
 class FixedVAE(SmallDenseVAE):
@@ -117,7 +118,7 @@ class FixedVAE(SmallDenseVAE):
 
 def test_a_prior_that_the_constructor_knows_nothing_of_is_kept(binary, tmp_path):
     learn = vae_learner(binary, FixedVAE(binary.image_shape))
-    refit_prior(learn, 3)
+    mixture(learn, 3)
     assert torch.equal(load_vae(save_vae(learn, tmp_path/'m')).prior.mu, learn.model.prior.mu)
 
 def test_results_from_the_command_line(tmp_path, capsys):
@@ -128,9 +129,11 @@ def test_results_from_the_command_line(tmp_path, capsys):
     assert res.returncode and "There is no recipe 'mnist-vea'" in res.stderr
     assert all(r.source and r.epochs<=r.full_epochs for r in recipes.values())
 
-def test_a_refit_takes_arguments_of_the_mixture(binary):
+def test_a_mixture_wants_as_many_latents_as_it_has_parts(binary):
     learn = fitted(binary)
-    assert refit_prior(learn, 5, reg_covar=1.).components().variance.min()>=1 > refit_prior(learn, 5).components().variance.min()
+    before = learn.model.prior
+    with pytest.raises(ValueError, match='take fewer'): mixture(learn, 100_000)
+    assert learn.model.prior is before
 
 @pytest.mark.parametrize('objective,parts,beta', [(TotalCorrelation(6.), ['kl_mi', 'kl_tc', 'kl_dim'], 1.), (Capacity(5.), [], 30.), (IWAE(3), [], 1.)])
 def test_parts_of_the_kl_are_logged_by_name(objective, parts, beta, binary):

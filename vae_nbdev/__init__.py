@@ -41,7 +41,6 @@ from .analyse.levels import *
 from .analyse.receptive import *
 from .analyse.quality import *
 from .analyse.factors import *
-from .analyse.refit import *
 from .analyse.explore import *
 from .analyse.watch import *
 from .results import *

@@ -140,6 +140,8 @@ class MixturePrior(Prior):
             self.raw.copy_(15*torch.atanh((var.log()/15).clamp(-.999, .999)))
 
     def start(self, z):
+        if len(z)<2*len(self.logits):
+            raise ValueError(f'{len(self.logits)} Gaussians want more than {len(z)} draws: take fewer')
         fit = GaussianMixture(len(self.logits), covariance_type='diag', reg_covar=1e-4, random_state=0)
         fit.fit(z[torch.randperm(len(z))[:10_000]].flatten(1).double().cpu().numpy())
         weights,mu,var = (torch.tensor(o).to(self.mu) for o in (fit.weights_, fit.means_, fit.covariances_))
