@@ -114,7 +114,7 @@ def test_a_ladder_on_the_importance_weighted_bound(binary):
     (lambda d: SmallDenseVAE(d.image_shape, latents=dict(df=3.)), 'or with arguments'),
     (lambda d: SmallDenseVAE(d.image_shape, latents=dict(name='student_t', df=2.)), 'df is above 2'),
     (lambda d: SmallDenseVAE(d.image_shape, latents=dict(name='truncated_normal', low=1., high=0.)), 'low is below high'),
-    (lambda d: SmallDenseVAE(d.image_shape, prior='flow'), 'choose one of standard'),
+    (lambda d: SmallDenseVAE(d.image_shape, prior='gauss'), 'choose one of standard'),
     (lambda d: SmallDenseVAE(d.image_shape, latents='student_t', prior='vamp'), 'made of Gaussians'),
     (lambda d: vae_learner(d, SmallDenseVAE(d.image_shape), likelihood='laplace', noise='optimal'), "or 'learned'"),
     (lambda d: vae_learner(d, SmallDenseVAE(d.image_shape), likelihood='continuous_bernoulli', noise=.1), 'has no noise'),

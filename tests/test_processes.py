@@ -49,10 +49,20 @@ def drawn(several, seed):
     with learn.no_bar(), learn.no_logging(), together(learn, several): learn.fit(2, 1e-3, seed=seed)
     return dict(next=draws.next, weights=torch.cat([p.detach().flatten() for p in learn.model.parameters()]).tolist(), values=[list(v) for v in learn.recorder.values])
 
+def coded(several):
+    "The codebook after two epochs in which nothing else moves, and the use of its codes"
+    set_seed(0)
+    dls = digits(bs=30 if several else 60)          # a process sees its half
+    latents = dict(name='vq', n=8, decay=.5, restart=0.)
+    learn = vae_learner(dls, VQVAE(dls.image_shape, 4, latents=latents, down=1, channels=8, hidden=4), precision='fp32')
+    with learn.no_bar(), learn.no_logging(), together(learn, several): learn.fit(2, 0.)
+    stage = learn.model.stages[0]
+    return dict(book=stage.codebook.tolist(), count=stage.count.tolist(), use=list(learn.recorder.values[-1][-2:]))
+
 def measured(several):
     noisy = learner(SmallDenseVAE, 2)
     with noisy.no_bar(), together(noisy, several): validated = list(noisy.validate())
-    return dict(noisy=validated, elbo=counted(several), iwae=counted(several, objective=IWAE(2)), first=drawn(several, 1), again=drawn(several, 1), other=drawn(several, 2))
+    return dict(noisy=validated, elbo=counted(several), iwae=counted(several, objective=IWAE(2)), codes=coded(several), first=drawn(several, 1), again=drawn(several, 1), other=drawn(several, 2))
 
 def process(rank, folder):
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2', MASTER_ADDR='localhost', MASTER_PORT='29500')   # as `torchrun` does; the port stays unused
@@ -97,6 +107,11 @@ def test_two_processes_say_what_one_does(results):
     (loss,recon,kl,*_),(loss2,recon2,kl2,*_) = (o['noisy'] for o in results[:2])
     assert (loss2,recon2)==pytest.approx((loss,recon), rel=.01) and recon2!=recon      # other draws
     assert kl2==pytest.approx(kl, rel=1e-5)                                    # in closed form
+
+def test_codes_follow_the_images_of_all_processes(results):
+    one,first,second = (o['codes'] for o in results)
+    assert first==second
+    for k in one: assert torch.allclose(torch.tensor(first[k]), torch.tensor(one[k]), atol=1e-4), k
 
 if __name__=='__main__':
     processes = [multiprocessing.get_context('fork').Process(target=process, args=(rank, Path(sys.argv[1])), daemon=True) for rank in range(2)]

@@ -144,6 +144,7 @@ def checked_level(
     level:int, # 0 is the lowest
 ) -> int:
     "Number of latents of `level`, if there is one"
+    if not model.latent_dims: raise ValueError(f'{type(model).__name__} has no latents')
     if not 0<=level<len(model.latent_dims):
         raise ValueError(f'level is one of {len(model.latent_dims)}, counted from 0, not {level}')
     return model.latent_dims[level]

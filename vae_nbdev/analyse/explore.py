@@ -37,7 +37,7 @@ from .codes import *
 from .codes import analysed_dls, split_labels
 from ..data.loaders import image_batches
 from .plots import *
-from .drawing import vae_of, viewed_images
+from .drawing import checked_level, vae_of, viewed_images
 
 # %% ../../nbs/analyse/10_explore.ipynb #29e1ccb7
 class Picture(widgets.Image):
@@ -64,7 +64,7 @@ class Picture(widgets.Image):
 @inference
 def _prior_draws(model, n=2000):
     "Latents of all levels from the prior, bottom level first: n x latents each"
-    return model.latents_below(model.prior.sample(n), len(model.latent_dims)-1)
+    return [z.flatten(1) for z in model.latents_below(model.prior.sample(n), len(model.latent_dims)-1)]
 
 def _ranges(z):
     "Lowest and highest of draws n x d, without the farthest: d x 2"
@@ -101,19 +101,18 @@ def _button(text, f, tip=''):
 
 # %% ../../nbs/analyse/10_explore.ipynb #ea5304d6
 class _Sliders(_Tab):
-    "The latents of a level"
-    def __init__(self, explorer, level, shown=8):
+    "The latents of a level that matter most"
+    def __init__(self, explorer, level, shown=8, most=64):
         model,ranges = explorer.model,explorer.ranges[level]
         self.level,self.worth = level,explorer.worth[level]
-        self.order = self.worth.argsort(descending=True).tolist()
-        self.sliders = [self._slider(i, *ends) for i,ends in enumerate(ranges.tolist())]
-        rows = [self.sliders[i] for i in self.order]
+        self.order = self.worth.argsort(descending=True)[:most].tolist()
+        self.sliders = rows = [self._slider(i, *ranges[i].tolist()) for i in self.order]
         more,self.resample = [],[]
         if len(rows)>shown:
             rest = widgets.VBox(rows[shown:])
             more = [widgets.Accordion([rest], titles=(f'{len(rows)-shown} more',), selected_index=None)]
         self.middle = _button('To the middle', lambda: explorer.move(level, explorer.start[level]),
-                              'The median of the prior')
+                              'The middle of the prior')
         self.draw = _button('Draw', lambda: explorer.move(level, _prior_draws(model, 1)[level]), 'From the prior')
         if level:
             def below(): explorer.move(level, explorer.z[level], 1.)
@@ -124,18 +123,22 @@ class _Sliders(_Tab):
         self.children = self.picture,*self.children[1:]
 
     def _slider(self, i, low, high):
-        s = widgets.FloatSlider(0., min=low, max=high, step=(high-low)/100, description=f'z{self.level+1}[{i}]',
+        high = max(high, low+1e-3)
+        s = widgets.FloatSlider(low, min=low, max=high, step=(high-low)/100, description=f'z{self.level+1}[{i}]',
                                 readout_format='.2f', layout=widgets.Layout(width='28em'))
         s.observe(self._moved, 'value')
         return s
 
     def _moved(self, change):
-        if not self.explorer.busy: self.explorer.move(self.level, torch.tensor([[s.value for s in self.sliders]]))
+        if self.explorer.busy: return
+        z = self.explorer.z[self.level].clone()
+        z[0,self.order] = z.new_tensor([s.value for s in self.sliders])
+        self.explorer.move(self.level, z)
 
     def show(self, z):
         "Put the sliders to latents 1 x d"
         self.latents = {f'z{l+1}': o for l,o in enumerate(self.explorer.z)}
-        for s,v in zip(self.sliders, z[0].tolist()): s.min,s.max,s.value = min(s.min, v),max(s.max, v),v
+        for s,v in zip(self.sliders, z[0,self.order].tolist()): s.min,s.max,s.value = min(s.min, v),max(s.max, v),v
 
 # %% ../../nbs/analyse/10_explore.ipynb #05c0c49e
 class _Samples(_Tab):
@@ -267,6 +270,7 @@ def use(self:Explorer,
     model,images = vae_of(model),self.images
     if images is not None and tuple(images.shape[1:])!=model.image_shape:
         raise ValueError(f'The images are {tuple(images.shape[1:])} and the model is for {model.image_shape}')
+    checked_level(model, 0)
     self.model,self.picture = model,Picture()
     device = next(model.parameters()).device
     if images is not None: self.images = images.to(device)
@@ -275,7 +279,7 @@ def use(self:Explorer,
         draws = _prior_draws(model)
     self.ranges = [_ranges(o) for o in draws]
     levels = range(len(model.latent_dims))
-    self.start = model.latents_below(draws[-1].median(0, keepdim=True).values, levels[-1], 0.)
+    self.start = [z.flatten(1) for z in model.latents_below(model.prior.middle, levels[-1], 0.)]
     if images is None: self.worth = [_influence(model, self.start, l, self.ranges[l]) for l in levels]
     else: self.worth = [kl.mean(0) for *_,kl in _codes(model, self.images)]
     self.levels = [_Sliders(self, l) for l in levels]
@@ -294,7 +298,7 @@ def set_latents(self:Explorer,
 ):
     "Sliders and picture for latents of all levels"
     device = next(self.model.parameters()).device
-    self.z = [o.to(device) for o in z]
+    self.z = [o.flatten(1).to(device) for o in z]
     self.busy = True
     try:
         for tab,o in zip(self.levels, self.z): tab.show(o)

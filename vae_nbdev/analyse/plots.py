@@ -98,7 +98,7 @@ def _start(model, x, level):
     "Latents to start from: 1 x latents of `level`"
     device = next(model.parameters()).device
     if x is not None: return model.encode(x[None].to(device))[level].z.flatten(1).cpu()
-    return model.latents_below(model.prior.dist.mean[None], len(model.latent_dims)-1, 0.)[level].flatten(1).cpu()
+    return model.latents_below(model.prior.middle, len(model.latent_dims)-1, 0.)[level].flatten(1).cpu()
 
 def _of(model, level): return f' of z{level+1}' if len(model.latent_dims)>1 else ''
 

@@ -21,12 +21,14 @@ from ..core import *
 from ..core import inference
 from ..data.images import as_colour
 from ..data.loaders import *
+from ..data.loaders import image_batches
 from ..models.vae import *
 from ..train.metrics import *
 from ..train.schedules import *
 from ..train.speed import *
 from .tables import *
 from .numbers import *
+from .numbers import random_choice
 from .codes import *
 
 # %% ../../nbs/analyse/08_quality.ipynb #e8d19d58
@@ -221,14 +223,17 @@ def sample_quality(
         raise TypeError(f'{type(model).__name__} has no prior to draw images from: this needs a VAE')
     if n is not None and not (isinstance(n, int) and n>=4):
         raise ValueError(f'n is a number of images from 4, or None for half of the split, not {n}')
-    images = split_codes(learn, split, None if n is None else 2*n, seed=seed).images
+    dl = split_dl(learn.dls, split)
+    idxs = random_choice(dl, None if n is None else 2*n, seed)
+    images = torch.cat([*image_batches(dl.new(get_idxs=idxs.tolist))]).cpu()
     target,real = images[::2],images[1::2]
     if net is None: net = feature_net(learn.dls)
     n,device = len(real),next(model.parameters()).device
     with fork_rng(model):
         torch.manual_seed(seed)
-        made = {'samples': [_means(model, len(o), temperature) for o in torch.arange(n).split(500)],
-                'reconstructions': [model.reconstruct(o.to(device)) for o in real.split(500)], 'real images': [real]}
+        made = {'samples': [_means(model, len(o), temperature) for o in torch.arange(n).split(500)]}
+        if len(model.stages): made['reconstructions'] = [model.reconstruct(o.to(device)) for o in real.split(500)]
+        made['real images'] = [real]
     def seen(x):
         "Images as `net` wants them: those of ours as the model sees them, others in [0, 1]"
         if isinstance(net, FeatureNet): return x.cpu().clamp(images.min(), images.max())

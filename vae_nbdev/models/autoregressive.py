@@ -59,7 +59,7 @@ class GatedLayer(nn.Module):
         "The horizontal stack after the layer, from what it was and what its gate is given"
         return self.out(gate(b)) if self.first else h+self.out(gate(b))
 
-# %% ../../nbs/models/09_autoregressive.ipynb #518be471
+# %% ../../nbs/models/09_autoregressive.ipynb #f73b11f5
 class GatedPixelCNN(nn.Module):
     "Numbers for each place of a grid, from the places before it (van den Oord et al. 2016)"
     def __init__(self,
@@ -77,7 +77,8 @@ class GatedPixelCNN(nn.Module):
         self.layers = nn.ModuleList(GatedLayer(channels if i else n_in, channels, size if i else 7, first=not i)
                                     for i in range(layers))
         self.from_context = nn.Conv2d(context, 4*channels*layers, 1) if context else None
-        self.head = nn.Sequential(nn.ReLU(), nn.Conv2d(channels, 2*channels, 1), nn.ReLU(), nn.Conv2d(2*channels, n_out, 1))
+        self.head = nn.Sequential(nn.ReLU(), nn.Conv2d(channels, 2*channels, 1), nn.ReLU(),
+                                  nn.Conv2d(2*channels, n_out, 1))
 
     def _known(self, context):
         "For each layer, what is added to the gates of both stacks"
@@ -116,7 +117,7 @@ class Block(nn.Module):
         x = x + self.proj(a.movedim(1, 2).flatten(2))
         return x + self.mlp(self.norm2(x))
 
-# %% ../../nbs/models/09_autoregressive.ipynb #cce9b083
+# %% ../../nbs/models/09_autoregressive.ipynb #8af4f219
 class CausalTransformer(nn.Module):
     "Numbers for each place of a grid, from the places before it, by attention"
     def __init__(self,
@@ -147,7 +148,8 @@ class CausalTransformer(nn.Module):
         x:Tensor, # Values: B x n_in x H x W
         context:Tensor=None, # What is known beforehand: B x C x H x W
     ) -> Tensor: # B x n_out x H x W
-        if tuple(x.shape[2:])!=self.size: raise ValueError(f'This net is for grids of {self.size}, not {tuple(x.shape[2:])}')
+        if tuple(x.shape[2:])!=self.size:
+            raise ValueError(f'This net is for grids of {self.size}, not {tuple(x.shape[2:])}')
         last = torch.cat([self.start.expand(len(x), -1, -1), self.embed(x.flatten(2)[...,:-1])], 2)
         h = (last+self._known(context)).mT                                                     # B x T x width
         for block in self.blocks: h = block(h)
@@ -271,7 +273,7 @@ class TransformerPrior(NetPrior):
         super().__init__(shape, n, context, width)
         self.net = CausalTransformer(width, n, self.shape, width, depth, heads, context)
 
-# %% ../../nbs/models/09_autoregressive.ipynb #7a8dac55
+# %% ../../nbs/models/09_autoregressive.ipynb #f4bef0f3
 class NetLikelihood(Likelihood):
     "p(x|z) pixel by pixel; a subclass makes the network, as `net`"
     expected,network = False,True
@@ -281,7 +283,8 @@ class NetLikelihood(Likelihood):
         context:int=4, # Channels that the decoder gives for each place; 0 for none
     ):
         super().__init__(image_shape)
-        if not isinstance(context, int) or context<0: raise ValueError(f'context is a number of channels, not {context!r}')
+        if not isinstance(context, int) or context<0:
+            raise ValueError(f'context is a number of channels, not {context!r}')
         self.of,self.context = make_likelihood(of, image_shape),context
         if self.of.network or any(o.ndim>1 for o in self.of.parameters()):
             raise ValueError(f'Pixels one by one are alike: not of {of!r}')
@@ -339,7 +342,7 @@ class TransformerLikelihood(NetLikelihood):
         super().__init__(image_shape, of, context)
         self.net = CausalTransformer(image_shape[0], self.of.n_params, image_shape[1:], width, depth, heads, context)
 
-# %% ../../nbs/models/09_autoregressive.ipynb #f3f898e2
+# %% ../../nbs/models/09_autoregressive.ipynb #a353e5fd
 class PixelCNN(VAE):
     "Gated PixelCNN: p(x) without latents (van den Oord et al. 2016)"
     prior = None
@@ -359,9 +362,9 @@ class PixelCNN(VAE):
         if n_params: raise ValueError('A PixelCNN has no decoder, and so no other likelihood than its own')
         return nn.Identity()
 
-    def features(self, x): raise TypeError('A PixelCNN has no latents: nothing is encoded, and nothing decoded')
-    def decode(self, z): return self.features(z)
+    def features(self, x): raise TypeError('A PixelCNN has no latents: nothing is encoded')
     def bottom_up(self, x): return self.features(x)
+    def decode(self, z): return z
     def _nothing(self, n, like):
         half = torch.is_autocast_enabled(like.device.type)
         return like.new_zeros(n, 0, *self.image_shape[1:], dtype=torch.bfloat16 if half else like.dtype)
@@ -373,11 +376,10 @@ class PixelCNN(VAE):
         "No level, and nothing that is known beforehand"
         return Outcome(self._nothing(draws*len(x), self._checked(x)), [], {})
 
-    @inference
-    def sample(self,
+    def sample_latents(self,
         n:int, # How many
         temperature:float=1., # Only 1: there is no prior whose deviation could be scaled
-    ) -> Tensor: # n x C x H x W in [0, 1]
-        "New images, pixel by pixel"
+    ) -> Tensor: # n x 0 x H x W
+        "Nothing, of which `sample` makes images"
         if temperature!=1: raise ValueError('A PixelCNN is sampled at temperature 1: it has no latents')
-        return self.likelihood.sample(self._nothing(n, next(self.parameters())))
+        return self._nothing(n, next(self.parameters()))

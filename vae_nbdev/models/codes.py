@@ -20,7 +20,7 @@ from .likelihoods import *
 from .vae import *
 from .maps import *
 
-# %% ../../nbs/models/08_codes.ipynb #5616ac26
+# %% ../../nbs/models/08_codes.ipynb #aeaf27db
 class Codes(Distribution):
     "A page of codes for each image: a point, of probability one"
     has_rsample = True
@@ -34,11 +34,13 @@ class Codes(Distribution):
         super().__init__(z.shape[:1], z.shape[1:], validate_args=False)
 
     mean = None
+    @property
+    def variance(self): return torch.zeros_like(self.mean)
     def rsample(self, sample_shape=torch.Size()): return self.mean.expand(*sample_shape, *self.mean.shape)
     def sample(self, sample_shape=torch.Size()): return self.rsample(sample_shape).detach()
     def log_prob(self, z): return torch.where((z==self.mean).flatten(-3).all(-1), 0., -torch.inf)
 
-# %% ../../nbs/models/08_codes.ipynb #14154731
+# %% ../../nbs/models/08_codes.ipynb #feaf9aea
 class CodePrior(Prior):
     "p(codes) of pages of h x w; a subclass gives `logits`, in which each place knows only the places before it"
     def __init__(self,
@@ -91,10 +93,12 @@ class CodePrior(Prior):
             codes[:,r,c] = choose(self.logits(codes, context)[:,:,r,c], temperature)
         return codes
 
+    @property
+    def middle(self): return self.sample(1, 0.)
     def log_prob(self, z): return self.dist.log_prob(z)
     def sample(self, n, temperature=1.): return self.dist.tempered(temperature, (n,))
 
-# %% ../../nbs/models/08_codes.ipynb #5dd56346
+# %% ../../nbs/models/08_codes.ipynb #a911f428
 def choose(
     logits:Tensor, # B x n
     temperature:float=1., # Divides them; 0 takes the largest
@@ -135,7 +139,10 @@ class PagesOf(Distribution):
     def sample(self, sample_shape=torch.Size()): return self.tempered(1., sample_shape)
 
 @register_kl(Codes, PagesOf)
-def _kl_codes(q, p): return -p.prior.code_log_prob(q.codes, p.context)                       # B x h x w
+def _kl_codes(q, p):
+    "What a code costs, in equal parts for the numbers of its vector: B x c x h x w"
+    each = -p.prior.code_log_prob(q.codes, p.context)[:,None]
+    return (each/q.mean.shape[1]).expand_as(q.mean)
 
 class UniformCodes(CodePrior):
     "All codes alike: h w log n nats a page"
@@ -208,7 +215,7 @@ def rotated(
     scale = (e.norm(dim=1, keepdim=True)/h.norm(dim=1, keepdim=True).clamp(min=1e-6)).detach()
     return scale*(h - 2*(h*r).sum(1, keepdim=True)*r + 2*(h*a).sum(1, keepdim=True)*b)
 
-# %% ../../nbs/models/08_codes.ipynb #b642b449
+# %% ../../nbs/models/08_codes.ipynb #bb7786f7
 class VQStage(CodeStage):
     "Vectors replaced by the nearest of a codebook (van den Oord et al. 2017)"
     name = 'vq'
@@ -222,7 +229,8 @@ class VQStage(CodeStage):
         commitment:float=.25, # Weight of the distance between encoder and codes
     ):
         super().__init__(features, shape)
-        if isinstance(n, bool) or not isinstance(n, int) or n<2: raise ValueError(f'n is a number of codes from 2, not {n!r}')
+        if isinstance(n, bool) or not isinstance(n, int) or n<2:
+            raise ValueError(f'n is a number of codes from 2, not {n!r}')
         if decay is not None and not 0<=decay<1: raise ValueError(f'decay is from 0 to below 1, or None, not {decay!r}')
         if not 0<=restart<1: raise ValueError(f'restart is a share of even use, from 0 to below 1, not {restart!r}')
         if not commitment>=0: raise ValueError(f'commitment is a weight, 0 or more, not {commitment!r}')
@@ -287,7 +295,7 @@ def _of_first_process(t):
     if torch.distributed.is_available() and torch.distributed.is_initialized(): torch.distributed.broadcast(t, 0)
     return t
 
-# %% ../../nbs/models/08_codes.ipynb #ad78132d
+# %% ../../nbs/models/08_codes.ipynb #2d9e48ff
 class FSQStage(CodeStage):
     "Channels rounded to a few values each (Mentzer et al. 2023)"
     name = 'fsq'
@@ -301,7 +309,8 @@ class FSQStage(CodeStage):
         if not (isinstance(levels, tuple) and levels and all(type(o) is int and o>1 for o in levels)):
             raise ValueError(f'levels are numbers of values, 2 or more, one for each channel, not {levels!r}')
         if len(levels)!=shape[0]:
-            raise ValueError(f'levels={levels} are for {len(levels)} channels, not {shape[0]}: latent_dim={len(levels)}')
+            raise ValueError(f'levels={levels} are for {len(levels)} channels, not {shape[0]}: '
+                             f'latent_dim={len(levels)}')
         self.levels,self.n = levels,math.prod(levels)
         per_channel = torch.tensor(levels)[:,None,None]
         self.register_buffer('values', per_channel, persistent=False)

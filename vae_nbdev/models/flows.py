@@ -81,7 +81,7 @@ class FlowDistribution(Distribution):
             z = self.sample((2000,))
         return Normal(z.mean(0), z.std(0), validate_args=False)
 
-# %% ../../nbs/models/10_flows.ipynb #8cc56cca
+# %% ../../nbs/models/10_flows.ipynb #41fce89e
 class FlowPrior(Prior):
     "A Gaussian through affine couplings (Dinh et al. 2017)"
     name,unbounded = 'flow',True
@@ -120,4 +120,6 @@ class FlowPrior(Prior):
         self.centre.copy_(z.mean(0))
         self.scale.copy_(z.std(0).clamp(min=1e-3))
 
+    @property
+    def middle(self): return self.sample(1, 0.)
     def sample(self, n, temperature=1.): return self.dist.tempered(temperature, (n,))

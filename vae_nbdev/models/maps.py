@@ -78,7 +78,7 @@ def map_size(
     if min(h, w)<2**down: raise ValueError(f'Images of {h} x {w} cannot be halved {down} times: take a smaller down')
     return tuple(-(-o//2**down) for o in (h, w))
 
-# %% ../../nbs/models/07_maps.ipynb #a90a095f
+# %% ../../nbs/models/07_maps.ipynb #7e5a02d7
 class MapVAE(VAE):
     "VAE whose latents are a map, between residual networks"
     @delegates(VAE.__init__)
@@ -94,7 +94,8 @@ class MapVAE(VAE):
     ):
         image_shape = checked_shape(image_shape)
         if not isinstance(latent_dim, int):
-            raise ValueError(f'latent_dim is the number of channels, not {latent_dim!r}: `down` gives the size of the map')
+            raise ValueError(f'latent_dim is the number of channels, not {latent_dim!r}: '
+                             '`down` gives the size of the map')
         store_attr('down,channels,blocks,hidden')
         super().__init__(image_shape, (latent_dim, *map_size(image_shape, down)), **kwargs)
 

@@ -50,6 +50,11 @@ class Prior(Configured, nn.Module):
         "`n` draws, their deviation from the mean scaled by `temperature`"
         return tempered(self.dist, temperature, (n,))
 
+    @property
+    def middle(self) -> Tensor:
+        "Latents in the middle of it, to start from: 1 x shape"
+        return self.dist.mean[None]
+
     @classmethod
     def of(cls,
         stage, # The level of latents that it is for, a `Stage`

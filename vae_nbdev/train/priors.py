@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['fit_prior']
 
-# %% ../../nbs/train/08_priors.ipynb #8ad40d7d
-import math, torch
+# %% ../../nbs/train/08_priors.ipynb #84a69186
+import torch
+from contextlib import nullcontext
 from pathlib import Path
 from fastai.callback.progress import ProgressCallback
 from fastai.data.core import DataLoaders
@@ -30,13 +31,15 @@ from .runs import *
 from .learner import *
 from .learner import chosen_precision
 
-# %% ../../nbs/train/08_priors.ipynb #b478bc92
+# %% ../../nbs/train/08_priors.ipynb #95f50ea6
+def _watched(learn): return any(isinstance(cb, ProgressCallback) for cb in learn.cbs)
+
 def _latents(learn, split, draws):
     "Of the images of a split, at the highest level: latents or codes, N x draws x ..., and log q of them, N x draws"
     model,kept = learn.model,[]
     device,stage = next(model.parameters()).device,model.stages[-1]
     passes = range(draws)
-    if any(isinstance(cb, ProgressCallback) for cb in learn.cbs): passes = progress_bar(passes, leave=False)
+    if _watched(learn): passes = progress_bar(passes, leave=False)
     for _ in passes:
         parts = []
         for x in image_batches(split_dl(learn.dls, split)):
@@ -74,7 +77,7 @@ class _KL(Objective):
         kl = outcome.params[:,0]
         return Terms(kl, torch.zeros_like(kl), dict(kl=kl), {})
 
-# %% ../../nbs/train/08_priors.ipynb #3d106e3e
+# %% ../../nbs/train/08_priors.ipynb #64b08897
 def fit_prior(
     learn:Learner, # From `vae_learner`: its model's prior is replaced
     prior:str|dict, # 'transformer', 'pixelcnn' for codes; 'flow', 'mixture', 'vamp'; or dict(name='flow', layers=12)
@@ -98,17 +101,13 @@ def fit_prior(
         if not any(True for _ in model.prior.parameters()): raise ValueError(f'{prior!r} has nothing to fit')
         if not stage.discrete: model.prior.start(train[0].flatten(0, 1).to(model.prior.loc.device))
         fitting = _learner(model.prior, model.prior_config, train, valid, bs, precision, cbs)
-        if any(isinstance(cb, ProgressCallback) for cb in learn.cbs) or not epochs: _fit(fitting, epochs, lr, resume, seed)
-        else:
-            with fitting.no_bar(), fitting.no_logging(): _fit(fitting, epochs, lr, resume, seed)
+        with nullcontext() if _watched(learn) else fitting.no_bar(), fitting.no_logging():
+            if epochs: fitting.fit_one_cycle(epochs, lr, resume=resume, seed=seed)
     except BaseException:
         stage.top,model.prior_config = old,old_config
         raise
     learn.opt = None                          # so that the optimiser knows it, should training go on
     return fitting
-
-def _fit(fitting, epochs, lr, resume, seed):
-    if epochs: fitting.fit_one_cycle(epochs, lr, resume=resume, seed=seed)
 
 def _checked(learn, epochs, draws):
     "The model of `learn`, if its prior can be fitted"

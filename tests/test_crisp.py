@@ -1,0 +1,135 @@
+"Maps, codes, autoregression and flows along a user's whole way; quantisers beside someone else's"
+import pytest, torch
+from fastai.callback.core import Callback
+from torch import nn
+from vae_nbdev import *
+from vae_nbdev.models.codes import FSQStage, VQStage
+
+vq = dict(name='vq', n=16)
+def small(cls, d, shape, **kwargs): return cls(shape, d, down=1, channels=16, hidden=8, **kwargs)
+kinds = dict(vq=lambda s: small(VQVAE, 8, s, latents=vq),
+             gradient=lambda s: small(VQVAE, 8, s, latents=vq | dict(decay=None, rotation=True)),
+             fsq=lambda s: small(MapVAE, 4, s, latents='fsq'),
+             transformer=lambda s: small(VQVAE, 8, s, latents=vq, prior=dict(name='transformer', width=16, depth=1)),
+             flow=lambda s: small(MapVAE, 2, s, prior=dict(name='flow', layers=2, hidden=16)),
+             pixelvae=lambda s: SmallDenseVAE(s, 4, likelihood=dict(name='pixelcnn', channels=8, layers=2)),
+             pixelladder=lambda s: SmallDenseLadderVAE(s, (4,2), likelihood=dict(name='transformer', width=16, depth=1)),
+             pixelcnn=lambda s: PixelCNN(s, channels=8, layers=2))
+
+@pytest.fixture(scope='module')
+def dls(): return image_dls('digits', bs=100, binarize='threshold', steps=5)
+
+def learner(dls, kind, **kwargs):
+    torch.manual_seed(0)
+    return vae_learner(dls, kinds[kind](dls.image_shape), **kwargs)
+
+def fit(learn, epochs, **kwargs):
+    with learn.no_bar(), learn.no_logging(): learn.fit(epochs, 2e-3, **kwargs)
+    return learn
+
+def state(learn): return {k: v.clone() for k,v in learn.model.state_dict().items()}
+
+class Stop(Exception): pass
+class StopAt(Callback):
+    order = 1000
+    def after_batch(self):
+        if self.training and self.train_iter==8: raise Stop('in the second epoch')
+
+@pytest.mark.parametrize('kind', kinds)
+def test_a_run_that_is_interrupted_goes_on_bit_for_bit(kind, dls, tmp_path):
+    whole = state(fit(learner(dls, kind), 3, seed=1))
+    run = Checkpoint(tmp_path/'run', every=3)
+    with pytest.raises(Stop): fit(learner(dls, kind), 3, seed=1, resume=run, cbs=StopAt())
+    went_on = state(fit(learner(dls, kind), 3, seed=1, resume=tmp_path/'run'))
+    assert all(torch.equal(whole[k], went_on[k]) for k in whole)
+    assert any(not torch.equal(v, state(learner(dls, kind))[k]) for k,v in whole.items())
+
+@pytest.mark.parametrize('kind', kinds)
+def test_what_is_saved_is_what_is_loaded(kind, dls, tmp_path):
+    learn = fit(learner(dls, kind), 1)
+    vae,x = load_vae(save_vae(learn, tmp_path/'m')),dls.valid.one_batch()[0][:5]
+    def of(model):
+        torch.manual_seed(0)
+        return model.log_weights(x, 2),model.sample(3)
+    for a,b in zip(of(vae), of(learn.model)): assert torch.equal(a, b)
+
+@pytest.mark.parametrize('kind', kinds)
+def test_numbers_and_pictures(kind, dls):
+    learn = fit(learner(dls, kind, precision='bf16'), 1)
+    e = evaluate(learn, 'test', k=2).iloc[0]
+    assert e.elbo==pytest.approx(-e.recon-e.kl, abs=1e-3) and e.log_px>=e.elbo-.5
+    assert ('mse' in e)==learn.model.likelihood.expected
+    learn.plot_samples(grid_size=2)
+    learn.show_results(max_n=2)
+    if kind=='pixelcnn':
+        for f in (learn.plot_reconstructions, lambda: split_codes(learn)): pytest.raises(TypeError, f)
+        for f in (learn.plot_traversal, lambda: explore(learn)): pytest.raises(ValueError, f)
+        return
+    learn.plot_reconstructions(n=2)
+    learn.plot_traversal(axis=1, n=3)
+    latent_stats(learn)
+    codes = split_codes(learn, 'test')
+    kl = sum(kl.sum(1).mean() for *_,kl in codes.levels)
+    assert kl.item()==pytest.approx(e.kl, abs=.3)
+    ex = explore(learn, n=10)
+    ex.tabs.selected_index = len(ex.levels)
+    ex.levels[0].sliders[0].value += .1
+    ex.walk.at.value = .2
+
+def test_no_aux_is_in_the_bound(dls):
+    x = dls.valid.one_batch()[0]
+    def terms(commitment):
+        torch.manual_seed(0)
+        model = small(VQVAE, 8, dls.image_shape, latents=vq | dict(commitment=commitment)).eval()
+        return ELBO()(model(x), x, model.likelihood)
+    little,much = terms(.25),terms(25.)
+    assert torch.equal(little.elbo, much.elbo) and torch.allclose(100*little.aux['commitment'], much.aux['commitment'])
+    assert torch.allclose(much.loss, -much.elbo+much.aux['commitment'], atol=1e-3)
+
+def test_commitment_weighs_as_the_pixels_do(dls):
+    x = dls.valid.one_batch()[0]
+    def of(noise):
+        torch.manual_seed(0)
+        return small(VQVAE, 8, dls.image_shape, latents=vq, likelihood='normal', noise=noise)(x).aux['commitment'].mean()
+    assert torch.allclose(of(.025)/of(.25), torch.tensor(100.), rtol=1e-3)
+
+def test_columns_of_codes(dls):
+    learn = fit(learner(dls, 'vq'), 1)
+    row = dict(zip(learn.recorder.metric_names[1:], learn.recorder.values[-1]))
+    codes = torch.cat([learn.model.eval().encode(x)[0].q.codes for x,_ in dls.valid])
+    share = codes.flatten().bincount(minlength=16)/codes.numel()
+    assert row['used']==(share>0).float().mean() and row['perplexity']==pytest.approx(torch.special.entr(share).sum().exp().item(), rel=.05)
+
+@pytest.mark.parametrize('kind', ['vq', 'flow', 'pixelvae'])
+@pytest.mark.slow
+def test_compiled(kind, dls):
+    "Minutes: a C++ compiler runs for each graph"
+    plain,compiled = (fit(learner(dls, kind, precision='fp32', compile=c), 1, seed=0) for c in (False, True))
+    a,b = (l.elbo_history.table.recon.iloc[0] for l in (plain, compiled))
+    assert a==pytest.approx(b, rel=1e-2)
+
+# ---- someone else's quantisers
+
+def theirs(name): return pytest.importorskip('vector_quantize_pytorch'), name
+
+@pytest.mark.parametrize('levels', [(8,5,5,5), (4,3), (7,6,5)])
+def test_finite_scalars_are_those_of_the_paper(levels):
+    other = pytest.importorskip('vector_quantize_pytorch').FSQ(list(levels))
+    stage,h = FSQStage((2,3,3), (len(levels),3,3), levels),3*torch.randn(50, len(levels), 3, 3)
+    q,(z,codes) = stage.quantise(h),other(h)
+    assert torch.allclose(q.mean, z, atol=1e-5) and torch.equal(q.codes, codes.long())
+
+def test_vectors_follow_as_theirs_do():
+    lib = pytest.importorskip('vector_quantize_pytorch')
+    other = lib.VectorQuantize(dim=4, codebook_size=10, decay=.8, commitment_weight=1., threshold_ema_dead_code=0, eps=1e-8, accept_image_fmap=True, rotation_trick=False).train()
+    stage = VQStage((4,5,5), (4,5,5), n=10, decay=.8, restart=0., commitment=1.).train()
+    inner = other._codebook
+    stage.codebook.copy_(inner.embed[0]); stage.total.copy_(inner.embed_avg[0]); stage.count.copy_(inner.cluster_size[0])
+    for _ in range(5):
+        h = torch.randn(20, 4, 5, 5)
+        q,(z,codes,loss) = stage.quantise(h),other(h)
+        assert torch.equal(q.codes, codes) and torch.allclose(q.mean, z, atol=1e-5)
+        lik = type('Pixels', (nn.Module,), dict(image_shape=(1,2,1)))()
+        assert torch.allclose(stage.aux(q, lik)['commitment'].mean(), loss.sum(), atol=1e-5)
+    used = stage.count>1e-2
+    assert torch.allclose(stage.codebook[used], inner.embed[0][used], atol=1e-3)
