@@ -73,7 +73,7 @@ def test_numbers_and_pictures(kind, dls):
     assert kl.item()==pytest.approx(e.kl, abs=.3)
     ex = explore(learn, n=10)
     ex.tabs.selected_index = len(ex.levels)
-    ex.levels[0].sliders[0].value += .1
+    next(iter(ex.levels[0].sliders.values())).value += .1
     ex.walk.at.value = .2
 
 def test_no_aux_is_in_the_bound(dls):

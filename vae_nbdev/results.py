@@ -18,6 +18,10 @@ from .data.loaders import *
 from .models.networks import *
 from .models.vae import *
 from .models.ladder import *
+from .models.maps import *
+from .models.codes import *
+from .models.autoregressive import *
+from .models.flows import *
 from .train.objectives import *
 from .train.metrics import *
 from .train.schedules import *
@@ -25,6 +29,7 @@ from .train.speed import *
 from .train.learner import *
 from .train.checkpoints import *
 from .train.runs import *
+from .train.priors import *
 from .analyse.tables import *
 from .analyse.numbers import *
 
@@ -62,13 +67,17 @@ class Recipe:
     "A published result and how it is made again"
     data:dict # For `image_dls`
     model:type # Called with the shape of the images
-    published:float # In the units of `metric`
+    published:float # In the units of `metric`; nan where nothing was
     source:str # Where it was published
     epochs:int # Of the reduced budget, for two CPU cores
     full_epochs:int # Of the full budget
     args:dict = field(default_factory=dict) # For the model
     objective:Objective = None # For `vae_learner`
-    metric:str = 'nll' # 'nll': -log p(x) from 5,000 draws, 'recon': -log p(x|z), nats; 'mse': squared error per pixel
+    metric:str = 'nll' # 'nll': -log p(x), 'recon': -log p(x|z), nats; 'bpd': -log p(x) in bits per dimension; 'mse'
+    draws:int = 5000 # For each test image, where log p(x) is asked for
+    precision:str = 'fp32' # Of the networks: see `vae_learner`
+    prior:dict = None # What takes the place of the prior after training, and in `fit` for how many epochs and how
+    fit:dict = field(default_factory=dict)
     lr:float = 1e-3 # Before it falls
     bs:int = 100 # Images in a batch
     differs:str = '' # In what it is not as published, beside the budget
@@ -133,7 +142,7 @@ def reproduce(
     name:str, # Of a recipe
     epochs:int=None, # Instead of the recipe's reduced budget
     full:bool=False, # The full budget?
-    k:int=5000, # Draws for each test image, where log p(x) is asked for
+    k:int=None, # Draws for each test image, where log p(x) is asked for, instead of the recipe's
     n:int=None, # Test images; None is all
     seed:int=42, # Of everything
     run:str|Path=None, # Folder that keeps training and model; one that was interrupted goes on from there
@@ -143,22 +152,28 @@ def reproduce(
     r,clock = recipes[name],_Clock()
     if not full: r = replace(r, **r.reduced)
     if epochs is None: epochs = r.full_epochs if full else r.epochs
+    if k is None: k = r.draws
     for what,v,low in (('epochs', epochs, 1), ('k', k, 1), ('n', n, 2)):
         if v is not None and v<low: raise ValueError(f'{what} is a number from {low}, not {v}')
     torch.manual_seed(seed)
     dls = image_dls(**r.data, bs=r.bs, steps=r.steps)
     model = r.model(dls.image_shape, **r.args)
-    learn = vae_learner(dls, model, objective=r.objective, precision='fp32', cbs=[cb() for cb in r.cbs])
+    learn = vae_learner(dls, model, objective=r.objective, precision=r.precision, cbs=[cb() for cb in r.cbs])
     learn.fit_flat_cos(epochs, r.lr, pct_start=.5, cbs=[clock] if run is None else [clock, Checkpoint(run)])
-    e = evaluate(learn, 'test', k=k if r.metric=='nll' else None, n=n, seed=seed).iloc[0]
+    after = _Clock()
+    if r.prior is not None:
+        fit_prior(learn, r.prior, **r.fit, seed=seed, cbs=after, resume=None if run is None else Path(run)/'prior')
+        if run is not None: save_vae(learn, run)
+    e = evaluate(learn, 'test', k=k if r.metric in ('nll', 'bpd') else None, n=n, seed=seed).iloc[0]
     ours,se = {'nll': (-e.get('log_px', math.nan), e.get('log_px_se')),
-               'mse': (e.mse, None),
+               'bpd': (e.get('bpd'), e.get('log_px_se', math.nan)/(math.prod(dls.image_shape)*math.log(2))),
+               'mse': (e.get('mse'), None),
                'recon': (e.recon, None)}[r.metric]
     return dict(name=name, metric=r.metric, ours=ours, se=se, published=r.published, source=r.source,
                 differs=r.differs, elbo=e.elbo, ess=e.get('ess'), epochs=epochs, full_epochs=r.full_epochs,
                 batches=epochs*len(dls.train), bs=r.bs, data=r.data, model=r.model.__name__, arguments=dict(r.args),
-                objective=config(learn.objective), lr=r.lr, precision=learn.precision,
-                seed=seed, samples=int(e.samples), images=int(e.images), minutes=clock.seconds/60,
+                objective=config(learn.objective), lr=r.lr, precision=learn.precision, prior=r.prior, fit=r.fit,
+                seed=seed, samples=int(e.samples), images=int(e.images), minutes=(clock.seconds+after.seconds)/60,
                 evaluation_minutes=e.get('seconds', 0)/60, machine=machine(dls.device),
                 versions=dict(torch=torch.__version__, fastai=fastai.__version__))
 
@@ -168,7 +183,7 @@ def vae_results(
     name:str, # Of a recipe; 'list' shows them
     epochs:int=None, # Instead of the recipe's reduced budget
     full:bool=False, # Take the full budget
-    k:int=5000, # Draws for each test image, where log p(x) is asked for
+    k:int=None, # Draws for each test image, where log p(x) is asked for, instead of the recipe's
     n:int=None, # Test images; all where it is left out
     seed:int=42, # Of everything
     path:str='results', # Folder for NAME.json, and for the run and its model in NAME-SEED/

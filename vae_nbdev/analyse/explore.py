@@ -106,7 +106,9 @@ class _Sliders(_Tab):
         model,ranges = explorer.model,explorer.ranges[level]
         self.level,self.worth = level,explorer.worth[level]
         self.order = self.worth.argsort(descending=True)[:most].tolist()
-        self.sliders = rows = [self._slider(i, *ranges[i].tolist()) for i in self.order]
+        # by the number of the latent, those that matter most first
+        self.sliders = {i: self._slider(i, *ranges[i].tolist()) for i in self.order}
+        rows = [*self.sliders.values()]
         more,self.resample = [],[]
         if len(rows)>shown:
             rest = widgets.VBox(rows[shown:])
@@ -132,13 +134,13 @@ class _Sliders(_Tab):
     def _moved(self, change):
         if self.explorer.busy: return
         z = self.explorer.z[self.level].clone()
-        z[0,self.order] = z.new_tensor([s.value for s in self.sliders])
+        z[0,self.order] = z.new_tensor([s.value for s in self.sliders.values()])
         self.explorer.move(self.level, z)
 
     def show(self, z):
         "Put the sliders to latents 1 x d"
         self.latents = {f'z{l+1}': o for l,o in enumerate(self.explorer.z)}
-        for s,v in zip(self.sliders, z[0,self.order].tolist()): s.min,s.max,s.value = min(s.min, v),max(s.max, v),v
+        for s,v in zip(self.sliders.values(), z[0,self.order].tolist()): s.min,s.max,s.value = min(s.min, v),max(s.max, v),v
 
 # %% ../../nbs/analyse/10_explore.ipynb #05c0c49e
 class _Samples(_Tab):
