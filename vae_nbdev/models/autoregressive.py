@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['GatedPixelCNN', 'CausalTransformer', 'PixelCNN']
 
-# %% ../../nbs/models/09_autoregressive.ipynb #4529cc15
+# %% ../../nbs/models/09_autoregressive.ipynb #f0ef184c
 import math, torch
 from fastcore.basics import patch
 from fastprogress.fastprogress import progress_bar
@@ -15,7 +15,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from ..core import *
 from ..core import inference
 from .distributions import *
-from .distributions import full_precision
+from .distributions import full_precision, soft_bound
 from .priors import *
 from .stages import *
 from .likelihoods import *
@@ -59,7 +59,7 @@ class GatedLayer(nn.Module):
         "The horizontal stack after the layer, from what it was and what its gate is given"
         return self.out(gate(b)) if self.first else h+self.out(gate(b))
 
-# %% ../../nbs/models/09_autoregressive.ipynb #f73b11f5
+# %% ../../nbs/models/09_autoregressive.ipynb #60200de0
 class GatedPixelCNN(nn.Module):
     "Numbers for each place of a grid, from the places before it (van den Oord et al. 2016)"
     def __init__(self,
@@ -83,7 +83,8 @@ class GatedPixelCNN(nn.Module):
     def _known(self, context):
         "For each layer, what is added to the gates of both stacks"
         if self.from_context is None: return [(0.,0.)]*len(self.layers)
-        parts = self.from_context(context).chunk(2*len(self.layers), 1)
+        # a decoder that shouts would saturate every gate
+        parts = self.from_context(soft_bound(context, 3.)).chunk(2*len(self.layers), 1)
         return [*zip(parts[::2], parts[1::2])]
 
     def forward(self,
@@ -117,7 +118,7 @@ class Block(nn.Module):
         x = x + self.proj(a.movedim(1, 2).flatten(2))
         return x + self.mlp(self.norm2(x))
 
-# %% ../../nbs/models/09_autoregressive.ipynb #8af4f219
+# %% ../../nbs/models/09_autoregressive.ipynb #17d3f040
 class CausalTransformer(nn.Module):
     "Numbers for each place of a grid, from the places before it, by attention"
     def __init__(self,
@@ -142,7 +143,7 @@ class CausalTransformer(nn.Module):
 
     def _known(self, context):
         "What is known of each place: its place, and the context: B x width x T"
-        return self.place[None] if self.from_context is None else self.place + self.from_context(context.flatten(2))
+        return self.place[None] if self.from_context is None else self.place + self.from_context(soft_bound(context, 3.).flatten(2))
 
     def forward(self,
         x:Tensor, # Values: B x n_in x H x W
@@ -342,7 +343,7 @@ class TransformerLikelihood(NetLikelihood):
         super().__init__(image_shape, of, context)
         self.net = CausalTransformer(image_shape[0], self.of.n_params, image_shape[1:], width, depth, heads, context)
 
-# %% ../../nbs/models/09_autoregressive.ipynb #a353e5fd
+# %% ../../nbs/models/09_autoregressive.ipynb #35549867
 class PixelCNN(VAE):
     "Gated PixelCNN: p(x) without latents (van den Oord et al. 2016)"
     prior = None
@@ -352,34 +353,39 @@ class PixelCNN(VAE):
         channels:int=32, # Of each stack
         layers:int=6, # Gated layers
         size:int=5, # Of the kernels, odd
+        context:int=4, # Maps, learned, of what is known of each place
     ):
-        kind = dict(name='pixelcnn', of=of, context=0, channels=channels, layers=layers, size=size)
+        self.context = context
+        kind = dict(name='pixelcnn', of=of, context=context, channels=channels, layers=layers, size=size)
         super().__init__(image_shape, (), kind)
 
     def _shapes(self, latent_dim): return []
-    def _build(self): self.stages = nn.ModuleList()
+    def _build(self):
+        self.stages = nn.ModuleList()
+        self.places = nn.Parameter(.1*torch.randn(self.context, *self.image_shape[1:]))
+
     def _head(self, n_params):
-        if n_params: raise ValueError('A PixelCNN has no decoder, and so no other likelihood than its own')
+        if n_params!=self.context: raise ValueError('A PixelCNN has no decoder, and so no other likelihood than its own')
         return nn.Identity()
 
     def features(self, x): raise TypeError('A PixelCNN has no latents: nothing is encoded')
     def bottom_up(self, x): return self.features(x)
     def decode(self, z): return z
-    def _nothing(self, n, like):
-        half = torch.is_autocast_enabled(like.device.type)
-        return like.new_zeros(n, 0, *self.image_shape[1:], dtype=torch.bfloat16 if half else like.dtype)
+    def _known(self, n):
+        half = torch.is_autocast_enabled(self.places.device.type)
+        return (self.places.bfloat16() if half else self.places).expand(n, -1, -1, -1)
 
     def forward(self,
         x:Tensor, # B x C x H x W
         draws:int=1, # That there are none of
     ) -> Outcome:
-        "No level, and nothing that is known beforehand"
-        return Outcome(self._nothing(draws*len(x), self._checked(x)), [], {})
+        "No level, and what is known of the places"
+        return Outcome(self._known(draws*len(self._checked(x))), [], {})
 
     def sample_latents(self,
         n:int, # How many
         temperature:float=1., # Only 1: there is no prior whose deviation could be scaled
-    ) -> Tensor: # n x 0 x H x W
-        "Nothing, of which `sample` makes images"
+    ) -> Tensor: # n x context x H x W
+        "What is known of the places, of which `sample` makes images"
         if temperature!=1: raise ValueError('A PixelCNN is sampled at temperature 1: it has no latents')
-        return self._nothing(n, next(self.parameters()))
+        return self._known(n)
