@@ -343,7 +343,7 @@ class TransformerLikelihood(NetLikelihood):
         super().__init__(image_shape, of, context)
         self.net = CausalTransformer(image_shape[0], self.of.n_params, image_shape[1:], width, depth, heads, context)
 
-# %% ../../nbs/models/09_autoregressive.ipynb #35549867
+# %% ../../nbs/models/09_autoregressive.ipynb #4682bef1
 class PixelCNN(VAE):
     "Gated PixelCNN: p(x) without latents (van den Oord et al. 2016)"
     prior = None
@@ -382,6 +382,7 @@ class PixelCNN(VAE):
         "No level, and what is known of the places"
         return Outcome(self._known(draws*len(self._checked(x))), [], {})
 
+    @inference
     def sample_latents(self,
         n:int, # How many
         temperature:float=1., # Only 1: there is no prior whose deviation could be scaled

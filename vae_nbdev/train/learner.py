@@ -36,7 +36,8 @@ class TermsLoss:
     "The loss as fastai knows one: a mean, or with `reduction='none'` a number an image; and the images of predictions"
     def __init__(self, model): self.model,self.reduction = model,'mean'
     def __call__(self, terms): return terms.loss.mean() if self.reduction=='mean' else terms.loss
-    def decodes(self, pred): return self.model.likelihood.mean(pred[0])
+    # fastai unpacks what has one part, as of a model without latents
+    def decodes(self, pred): return self.model.likelihood.mean(pred if isinstance(pred, Tensor) else pred[0])
 
 # %% ../../nbs/train/07_learner.ipynb #94b03dd9
 class _Checks(Callback):
