@@ -156,7 +156,7 @@ class CausalTransformer(nn.Module):
         for block in self.blocks: h = block(h)
         return self.head(self.norm(h)).mT.unflatten(2, self.size)
 
-# %% ../../nbs/models/09_autoregressive.ipynb #4cd144ef
+# %% ../../nbs/models/09_autoregressive.ipynb #a517ec07
 @patch
 @torch.no_grad()
 def generate(self:CausalTransformer,
@@ -178,6 +178,7 @@ def generate(self:CausalTransformer,
 
 def _shown(n, bar): return progress_bar(range(n), leave=False) if bar else range(n)
 
+# %% ../../nbs/models/09_autoregressive.ipynb #0a34921c
 @patch
 @torch.no_grad()
 def generate(self:GatedPixelCNN,
