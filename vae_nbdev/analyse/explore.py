@@ -140,7 +140,8 @@ class _Sliders(_Tab):
     def show(self, z):
         "Put the sliders to latents 1 x d"
         self.latents = {f'z{l+1}': o for l,o in enumerate(self.explorer.z)}
-        for s,v in zip(self.sliders.values(), z[0,self.order].tolist()): s.min,s.max,s.value = min(s.min, v),max(s.max, v),v
+        for s,v in zip(self.sliders.values(), z[0,self.order].tolist()):
+            s.min,s.max,s.value = min(s.min, v),max(s.max, v),v
 
 # %% ../../nbs/analyse/10_explore.ipynb #05c0c49e
 class _Samples(_Tab):

@@ -118,7 +118,7 @@ class Block(nn.Module):
         x = x + self.proj(a.movedim(1, 2).flatten(2))
         return x + self.mlp(self.norm2(x))
 
-# %% ../../nbs/models/09_autoregressive.ipynb #17d3f040
+# %% ../../nbs/models/09_autoregressive.ipynb #790d1355
 class CausalTransformer(nn.Module):
     "Numbers for each place of a grid, from the places before it, by attention"
     def __init__(self,
@@ -143,7 +143,8 @@ class CausalTransformer(nn.Module):
 
     def _known(self, context):
         "What is known of each place: its place, and the context: B x width x T"
-        return self.place[None] if self.from_context is None else self.place + self.from_context(soft_bound(context, 3.).flatten(2))
+        if self.from_context is None: return self.place[None]
+        return self.place + self.from_context(soft_bound(context, 3.).flatten(2))
 
     def forward(self,
         x:Tensor, # Values: B x n_in x H x W
@@ -344,7 +345,7 @@ class TransformerLikelihood(NetLikelihood):
         super().__init__(image_shape, of, context)
         self.net = CausalTransformer(image_shape[0], self.of.n_params, image_shape[1:], width, depth, heads, context)
 
-# %% ../../nbs/models/09_autoregressive.ipynb #4682bef1
+# %% ../../nbs/models/09_autoregressive.ipynb #05e577f3
 class PixelCNN(VAE):
     "Gated PixelCNN: p(x) without latents (van den Oord et al. 2016)"
     prior = None
@@ -366,7 +367,8 @@ class PixelCNN(VAE):
         self.places = nn.Parameter(.1*torch.randn(self.context, *self.image_shape[1:]))
 
     def _head(self, n_params):
-        if n_params!=self.context: raise ValueError('A PixelCNN has no decoder, and so no other likelihood than its own')
+        if n_params!=self.context:
+            raise ValueError('A PixelCNN has no decoder, and so no other likelihood than its own')
         return nn.Identity()
 
     def features(self, x): raise TypeError('A PixelCNN has no latents: nothing is encoded')
