@@ -100,6 +100,20 @@ def test_columns_of_codes(dls):
     share = codes.flatten().bincount(minlength=16)/codes.numel()
     assert row['used']==(share>0).float().mean() and row['perplexity']==pytest.approx(torch.special.entr(share).sum().exp().item(), rel=.05)
 
+class Coded(LadderVAE):
+    "Codes below numbers, and numbers below codes"
+    def _encoder(self, level, shape): return nn.Sequential(nn.Conv2d(shape[0], 8, 3, 2, 1), nn.ReLU())
+    def _decoder(self, level): return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(self.latent_shapes[level][0], 8, 3, 1, 1), nn.ReLU())
+
+@pytest.mark.parametrize('latents,columns', [((vq, 'normal'), {'used_z1', 'perplexity_z1'}), (('normal', vq), {'used_z2', 'perplexity_z2'}), (vq, {'used_z1', 'perplexity_z1', 'used_z2', 'perplexity_z2'})])
+def test_ladders_with_codes(latents, columns, dls, tmp_path):
+    torch.manual_seed(0)
+    learn = fit(vae_learner(dls, Coded(dls.image_shape, ((4,4,4), (4,2,2)), latents=latents)), 1)
+    assert {c for c in learn.recorder.metric_names if c.startswith(('used', 'perplexity'))}==columns
+    x = dls.valid.one_batch()[0][:5]
+    assert learn.model.eval().log_weights(x, 2).isfinite().all() and learn.model.sample(3).shape==(3,*dls.image_shape)
+    assert torch.equal(load_vae(save_vae(learn, tmp_path/'m')).reconstruct(x), learn.model.reconstruct(x))
+
 @pytest.mark.parametrize('kind', ['vq', 'flow', 'pixelvae'])
 @pytest.mark.slow
 def test_compiled(kind, dls):
@@ -109,8 +123,6 @@ def test_compiled(kind, dls):
     assert a==pytest.approx(b, rel=1e-2)
 
 # ---- someone else's quantisers
-
-def theirs(name): return pytest.importorskip('vector_quantize_pytorch'), name
 
 @pytest.mark.parametrize('levels', [(8,5,5,5), (4,3), (7,6,5)])
 def test_finite_scalars_are_those_of_the_paper(levels):

@@ -40,7 +40,7 @@ class Codes(Distribution):
     def sample(self, sample_shape=torch.Size()): return self.rsample(sample_shape).detach()
     def log_prob(self, z): return torch.where((z==self.mean).flatten(-3).all(-1), 0., -torch.inf)
 
-# %% ../../nbs/models/08_codes.ipynb #feaf9aea
+# %% ../../nbs/models/08_codes.ipynb #48f6db8a
 class CodePrior(Prior):
     "p(codes) of pages of h x w; a subclass gives `logits`, in which each place knows only the places before it"
     def __init__(self,
@@ -49,7 +49,7 @@ class CodePrior(Prior):
         context:int=0, # Channels of what is known of the page beforehand
     ):
         super().__init__(shape)
-        self.n,self.context,self.book = n,context,None
+        self.n,self.book = n,None
 
     @classmethod
     def of(cls, stage, model, **kwargs):

@@ -7,9 +7,9 @@ __all__ = ['TruncatedNormal', 'detached']
 
 # %% ../../nbs/models/00_distributions.ipynb #9f8d7a10
 import math, torch
-from copy import copy
+from copy import copy, deepcopy
 from fastcore.basics import patch
-from torch import Tensor
+from torch import nn, Tensor
 from torch.distributions import (Categorical, Distribution, Independent, MixtureSameFamily, Normal, constraints,
                                  register_kl)
 from torch.special import log_ndtr, ndtri
@@ -171,6 +171,8 @@ def _detached(o, done):
     "`o`, or what it is made of, without gradients; `done` are those that have been met, for parts may know each other"
     if isinstance(o, Tensor): return o.detach()
     if isinstance(o, (list,tuple)): return type(o)(_detached(v, done) for v in o)
+    # a prior that is a network
+    if isinstance(o, nn.Module): return deepcopy(o).requires_grad_(False)
     if not isinstance(o, (Distribution,Transform)): return o
     if id(o) not in done:
         done[id(o)] = res = copy(o)

@@ -294,7 +294,7 @@ def vae_learner(
     if compile: model.compile(mode=None if compile is True else compile)
     own = [SeededValidation(), ELBOHistory(), FlushDenormals(), FiniteLoss()]
     learn = VAELearner(dls, model, objective, lr=lr, opt_func=opt_func, cbs=own+L(active)+L(codes)+L(cbs), **kwargs)
-    use = codes.metrics(levels) if codes else []
+    use = codes.metrics(model.stages) if codes else []
     learn.metrics = L(elbo_metrics(learn.objective, columns, aux, active))+L(use)+L(metrics)
     learn.precision = chosen_precision(precision, x.device)
     if type(x) is Tensor: learn.remove_cb(CastToTensor)                        # there are no subclasses to cast

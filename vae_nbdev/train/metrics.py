@@ -116,12 +116,15 @@ class CodeUse(Callback):
         return torch.special.entr(share).sum().exp().item()
 
     def metrics(self,
-        levels:int, # Of the model
+        stages:list, # Of the model
     ) -> list:
-        "Columns used and perplexity, or used_z1, ... of levels"
-        names = ['']*(levels==1) or [f'_z{i+1}' for i in range(levels)]
-        return [ValueMetric(lambda i=i, f=f: f(i), f'{f.__name__}{name}')
-                for i,name in enumerate(names) for f in (self.used, self.perplexity)]
+        "Columns used and perplexity, in a ladder used_z1, ... of the levels that are codes"
+        res = []
+        for i,stage in enumerate(stages):
+            name = f'_z{i+1}' if len(stages)>1 else ''
+            for f in (self.used, self.perplexity) if stage.discrete else ():
+                res.append(ValueMetric(lambda i=i, f=f: f(i), f'{f.__name__}{name}'))
+        return res
 
 # %% ../../nbs/train/01_metrics.ipynb #3e160469
 def elbo_metrics(

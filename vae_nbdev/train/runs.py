@@ -41,7 +41,7 @@ def _made_of(model):
     return dict(model=config(model) if isinstance(model, Configured) else type(model).__qualname__,
                 weights={k: list(v.shape) for k,v in model.state_dict().items()},
                 frozen=frozen_names(model) or None,
-                likelihood={type(lik).__name__: plain_state(lik)} if lik else None)
+                likelihood={type(lik).__name__: plain_state(lik)} if lik is not None else None)
 
 def _settings(objective):
     "Class and plain arguments of an objective, without what a schedule sets"
