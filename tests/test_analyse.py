@@ -99,7 +99,7 @@ def test_reverse_correlation_is_the_gradient(bent):
     assert torch.equal(a, b) and torch.equal(state, torch.get_rng_state())
     agree = torch.cosine_similarity(a.flatten(1), receptive_fields(bent).flatten(1))
     assert agree.min()>.9, agree
-    linear = DenseLinearLadderVAE((1,8,8), (6,2), encoder_widths=((16,),(8,)), decoder_widths=((16,),(8,)))
+    linear = DenseLadderVAE((1,8,8), (6,2), linear_encoder=True, encoder_widths=((16,),(8,)), decoder_widths=((16,),(8,)))
     x = torch.rand(1,8,8)
     assert torch.allclose(reverse_correlation(linear, x, n=200), receptive_fields(linear, x), atol=1e-4)       # exact, however few
     upper = torch.cosine_similarity(*(f.flatten(1) for f in (reverse_correlation(linear, x, 1, 2000, .02), receptive_fields(linear, x, 1))))

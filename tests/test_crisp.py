@@ -9,6 +9,7 @@ vq = dict(name='vq', n=16)
 def small(cls, d, shape, **kwargs): return cls(shape, d, down=1, channels=16, hidden=8, **kwargs)
 kinds = dict(vq=lambda s: small(VQVAE, 8, s, latents=vq),
              gradient=lambda s: small(VQVAE, 8, s, latents=vq | dict(decay=None, rotation=True)),
+             two=lambda s: VQVAE2(s, 8, down=(1,1), channels=16, hidden=8, latents=vq, prior=('standard', dict(name='transformer', width=16, depth=1))),
              fsq=lambda s: small(MapVAE, 4, s, latents='fsq'),
              transformer=lambda s: small(VQVAE, 8, s, latents=vq, prior=dict(name='transformer', width=16, depth=1)),
              flow=lambda s: small(MapVAE, 2, s, prior=dict(name='flow', layers=2, hidden=16)),

@@ -77,7 +77,7 @@ def test_latents_and_priors(kw, binary, tmp_path):
 def test_rates_are_never_negative(binary):
     m = fitted(binary, latents='truncated_normal').model
     x = split_images(binary)
-    assert m.encode(x)[0].q.rsample().min()>=0 and m.encode(x)[0].z.min()>=0 and m.sample_latents(100).min()>=0
+    assert m.encode(x)[0].q.rsample().min()>=0 and m.encode(x)[0].z.min()>=0 and m.sample_latents(100)[0].min()>=0
 
 def test_deepcopy_of_a_vampprior_has_its_own_encoder(binary):
     from copy import deepcopy

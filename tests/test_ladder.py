@@ -46,7 +46,7 @@ def test_saved_and_loaded(learn, dls, tmp_path):
 @pytest.mark.parametrize('make', [
     lambda: DenseConvLadderVAE((1,28,28), (5,3), encoder_channels=(8,4), encoder_width=16, decoder_channels=(4,4,8), encoder_widths=((16,),), decoder_widths=((16,),), batch_norm=True),
     lambda: ConvLadderVAE((3,28,28), (5,3), encoder_channels=((8,4),(4,)), encoder_width=16, decoder_channels=((4,4,8),(4,4)), batch_norm=True),
-    lambda: SmallDenseLinearLadderVAE((1,8,8), likelihood='normal', noise=.2), lambda: DeepLadderVAE((1,8,8))])
+    lambda: SmallDenseLadderVAE((1,8,8), linear_encoder=True, linear_decoder=True, likelihood='normal', noise=.2), lambda: DeepLadderVAE((1,8,8))])
 def test_all_kinds_come_back(make, tmp_path):
     m = make()
     x = torch.rand(4,*m.image_shape)
@@ -70,9 +70,9 @@ def test_pictures(learn):
 def test_latents_below_follow_the_prior(learn):
     torch.manual_seed(0)
     m,z2 = learn.model,torch.randn(1, 3).repeat(500, 1)
-    z1 = m.latents_below(z2, 1)[0]
-    p = m.prior_of(0, z2[:1])
-    assert ((z1.mean(0)-p.mean[0]).abs() < 4*p.stddev[0]/500**.5).all() and torch.allclose(m.latents_below(z2, 1, 0.)[0][0], p.mean[0], atol=1e-5)
+    z1 = m.latents_below([z2])[0]
+    p = m.prior_of(0, [z2[:1]])
+    assert ((z1.mean(0)-p.mean[0]).abs() < 4*p.stddev[0]/500**.5).all() and torch.allclose(m.latents_below([z2], 0.)[0][0], p.mean[0], atol=1e-5)
 
 def test_free_bits_keep_a_level(dls):
     "A heavy KL empties the upper level; free bits keep what they leave free"

@@ -10,6 +10,7 @@ import math, matplotlib.pyplot as plt, numpy as np
 from io import BytesIO
 from pathlib import Path
 from fastai.learner import Learner
+from fastai.torch_core import to_device
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
@@ -122,11 +123,12 @@ def vae_of(o):
 @inference
 def decoded_images(
     model:VAE, # Whose decoder draws
-    z:Tensor, # B x latents of the lowest level
+    latents:list, # Of all levels, bottom level first, or of the lowest: B x shape each
     owner, # The learner, whose loaders say how images are shown, or the model itself
 ) -> Tensor: # B x C x H x W in [0, 1]
     "Images that latents stand for, to look at"
-    x = model.likelihood.mean(model.decode(z.to(next(model.parameters()).device)))
+    latents = to_device(latents, next(model.parameters()).device)
+    x = model.likelihood.mean(model.decode(latents))
     return viewed_images(owner.dls, x) if isinstance(owner, Learner) else x.clamp(0, 1).cpu()
 
 def viewed_images(

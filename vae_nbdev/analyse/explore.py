@@ -64,7 +64,7 @@ class Picture(widgets.Image):
 @inference
 def _prior_draws(model, n=2000):
     "Latents of all levels from the prior, bottom level first: n x latents each"
-    return [z.flatten(1) for z in model.latents_below(model.prior.sample(n), len(model.latent_dims)-1)]
+    return [z.flatten(1) for z in model.sample_latents(n)]
 
 def _ranges(z):
     "Lowest and highest of draws n x d, without the farthest: d x 2"
@@ -72,7 +72,7 @@ def _ranges(z):
 
 @inference
 def _pictured(model, z):
-    "The mean image of the lowest latents: B x C x H x W"
+    "The mean image of latents of all levels: B x C x H x W"
     return model.likelihood.mean(model.decode(z))
 
 @inference
@@ -80,11 +80,15 @@ def _codes(model, x):
     "Posterior means, deviations and costs in nats of images, level by level"
     return [(l.z.flatten(1), l.q.stddev.flatten(1), l.unit_kl()) for l in model.encode(x)]
 
+def _named(z):
+    "Latents of all levels by the name of the level"
+    return {f'z{l+1}': o.flatten(1) for l,o in enumerate(z)}
+
 def _influence(model, start, level, ranges):
     "How far the picture moves with each latent of a level: d"
-    z = start[level].repeat(2*len(ranges), 1)
-    for i,ends in enumerate(ranges): z[2*i:2*i+2,i] = ends.to(z.device)
-    x = _pictured(model, model.latents_below(z, level, 0.)[0])
+    z = [o.repeat(2*len(ranges), 1) for o in start[level:]]
+    for i,ends in enumerate(ranges): z[0][2*i:2*i+2,i] = ends.to(z[0].device)
+    x = _pictured(model, model.latents_below(z, 0.))
     return (x[::2]-x[1::2]).abs().flatten(1).mean(1)
 
 # %% ../../nbs/analyse/10_explore.ipynb #f0dd94d0
@@ -139,7 +143,7 @@ class _Sliders(_Tab):
 
     def show(self, z):
         "Put the sliders to latents 1 x d"
-        self.latents = {f'z{l+1}': o for l,o in enumerate(self.explorer.z)}
+        self.latents = _named(self.explorer.z)
         for s,v in zip(self.sliders.values(), z[0,self.order].tolist()):
             s.min,s.max,s.value = min(s.min, v),max(s.max, v),v
 
@@ -159,7 +163,7 @@ class _Samples(_Tab):
         with fork_rng(self.explorer.model):
             torch.manual_seed(self.seed.value)
             z = self.explorer.model.sample_latents(self.side**2, self.temperature.value)
-        self.latents = dict(z1=z)
+        self.latents = _named(z)
         self.picture.draw(self.explorer.view(_pictured(self.explorer.model, z)), self.side, 336)
 
 # %% ../../nbs/analyse/10_explore.ipynb #78dabc69
@@ -178,19 +182,19 @@ class _Walk(_Tab):
 
     def choose(self, change=None):
         x = self.explorer.images[[self.first.value, self.last.value]]
-        self.ends = _codes(self.explorer.model, x)[0][0]                           # 2 x d
+        self.ends = [mean for mean,*_ in _codes(self.explorer.model, x)]            # 2 x d each
         self.strip.draw(self.explorer.view(self._pictured(torch.linspace(0, 1, self.steps))), self.steps, 60)
         self.show()
 
     def _between(self, t):
-        "Latents at shares `t` of the way: len(t) x d"
-        return torch.lerp(*self.ends[:,None], t[:,None].to(self.ends.device))
+        "Latents of all levels at shares `t` of the way: len(t) x d each"
+        return [torch.lerp(*ends[:,None], t[:,None].to(ends.device)) for ends in self.ends]
 
     def _pictured(self, t): return _pictured(self.explorer.model, self._between(t))
 
     def show(self, change=None):
         t = torch.tensor([self.at.value])
-        self.latents = dict(z1=self._between(t))
+        self.latents = _named(self._between(t))
         self.picture.draw(self.explorer.view(self._pictured(t)))
 
 # %% ../../nbs/analyse/10_explore.ipynb #74f135c1
@@ -209,7 +213,7 @@ class _Images(_Tab):
         ex,i = self.explorer,self.index.value
         x = ex.images[i:i+1]
         self.posterior = _codes(ex.model, x)
-        self.latents = {f'z{l+1}': mean for l,(mean,*_) in enumerate(self.posterior)}
+        self.latents = _named([mean for mean,*_ in self.posterior])
         x,r = ex.view(x),ex.view(ex.model.reconstruct(x))
         self.picture.draw(torch.cat([x, r, (x-r)/2+.5]), 3)
         name = f', {ex.vocab[ex.labels[i]]}' if ex.labels is not None else ''
@@ -282,7 +286,7 @@ def use(self:Explorer,
         draws = _prior_draws(model)
     self.ranges = [_ranges(o) for o in draws]
     levels = range(len(model.latent_dims))
-    self.start = [z.flatten(1) for z in model.latents_below(model.prior.middle, levels[-1], 0.)]
+    self.start = [z.flatten(1) for z in model.latents_below([model.prior.middle], 0.)]
     if images is None: self.worth = [_influence(model, self.start, l, self.ranges[l]) for l in levels]
     else: self.worth = [kl.mean(0) for *_,kl in _codes(model, self.images)]
     self.levels = [_Sliders(self, l) for l in levels]
@@ -306,7 +310,7 @@ def set_latents(self:Explorer,
     try:
         for tab,o in zip(self.levels, self.z): tab.show(o)
     finally: self.busy = False
-    self.picture.draw(self.view(_pictured(self.model, self.z[0])))
+    self.picture.draw(self.view(_pictured(self.model, self.z)))
 
 @patch
 def move(self:Explorer,
@@ -316,7 +320,7 @@ def move(self:Explorer,
 ):
     "Other latents at a level: those above stay, those below follow"
     z = z.to(next(self.model.parameters()).device)
-    self.set_latents([*self.model.latents_below(z, level, temperature), *self.z[level+1:]])
+    self.set_latents(self.model.latents_below([z, *self.z[level+1:]], temperature))
 
 # %% ../../nbs/analyse/10_explore.ipynb #92510b7c
 @patch

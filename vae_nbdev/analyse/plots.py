@@ -82,23 +82,21 @@ def plot_traversal(self:Learner|VAE,
     model = vae_of(self)
     d = checked_level(model, level)
     if not 0<=axis<d: raise ValueError(f'axis is one of the {d} latents, 0 to {d-1}, not {axis}')
-    z = _start(model, x, level).repeat(n, 1)
-    z[:,axis] = torch.linspace(start, stop, n)
+    z = [o.flatten(1).repeat(n, 1) for o in _start(model, x)[level:]]
+    z[0][:,axis] = values = torch.linspace(start, stop, n)
     fig,((ax,),) = draw_sheets(model.image_shape, (1, n))
-    below = model.latents_below(z.to(next(model.parameters()).device), level, 0.)[0]
     title = f'Latent {axis}{_of(model, level)} from {start:g} to {stop:g}'
-    draw_sheet(ax, decoded_images(model, below, self), n, title)
+    draw_sheet(ax, decoded_images(model, model.latents_below(z, 0.), self), n, title)
     step = model.image_shape[2]+1
-    ax.set_xticks([step*(i+.5) for i in range(n)], [f'{v+0.:.1f}' for v in z[:,axis].round(decimals=1).tolist()])
+    ax.set_xticks([step*(i+.5) for i in range(n)], [f'{v+0.:.1f}' for v in values.round(decimals=1).tolist()])
     return finished(fig, save)
 
 # %% ../../nbs/analyse/05_plots.ipynb #8f5f951b
 @inference
-def _start(model, x, level):
-    "Latents to start from: 1 x latents of `level`"
-    device = next(model.parameters()).device
-    if x is not None: return model.encode(x[None].to(device))[level].z.flatten(1).cpu()
-    return model.latents_below(model.prior.middle, len(model.latent_dims)-1, 0.)[level].flatten(1).cpu()
+def _start(model, x):
+    "Latents of all levels to start from: 1 x shape each"
+    if x is None: return model.latents_below([model.prior.middle], 0.)
+    return [level.z for level in model.encode(x[None].to(next(model.parameters()).device))]
 
 def _of(model, level): return f' of z{level+1}' if len(model.latent_dims)>1 else ''
 

@@ -30,7 +30,7 @@ from .drawing import checked_level, draw_sheet, draw_sheets, finished, sheet_siz
 
 # %% ../../nbs/analyse/07_receptive.ipynb #98cc2cb1
 def receptive_fields(
-    model:Learner|VAE, # Exact where the first encoder is linear, as `DenseLinearLadderVAE`'s
+    model:Learner|VAE, # Exact where the first encoder is linear: `linear_encoder=True`
     x:Tensor=None, # Image C x H x W where the gradient is taken; None takes the mean of a learner's training images
     level:int=0, # Of which level: 0 is the lowest
 ) -> Tensor: # latents x C x H x W, of the mean's change with a pixel's

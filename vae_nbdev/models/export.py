@@ -30,9 +30,14 @@ class MeanDecoder(nn.Module):
             raise ValueError(f'level is one of {len(model.latent_dims)}, counted from 0, not {level}')
         self.model,self.level = model,level
 
-    def forward(self, z:Tensor) -> Tensor: # n x latent_dims[level] to n x C x H x W
-        for l in reversed(range(self.level)): z = self.model.prior_of(l, z).mean
-        return self.model.likelihood.mean(self.model.decode(z)).clamp(0, 1)
+    @property
+    def levels(self) -> range:
+        "Those whose latents it takes: all from `level` up where decoders see above"
+        return range(self.level, len(self.model.latent_dims) if self.model.sees_above else self.level+1)
+
+    def forward(self, *latents:Tensor) -> Tensor: # n x latents of each of `levels` to n x C x H x W
+        latents = self.model._below(latents, self.level, lambda p: p.mean)
+        return self.model.likelihood.mean(self.model.decode(latents)).clamp(0, 1)
 
 # %% ../../nbs/models/11_export.ipynb #0de86fb1
 def export_onnx(
@@ -40,18 +45,21 @@ def export_onnx(
     path:str|Path, # File to write, .onnx
     level:int=0, # Of which level the latents are: 0 is the lowest
 ) -> Path:
-    "The decoder as an ONNX file: input `z`, n x latents, output `images`, n x C x H x W in [0, 1]"
+    """The decoder as an ONNX file: input `z`, n x latents, output `images`, n x C x H x W in [0, 1]
+
+    Where the decoder sees all levels there are several inputs, `z1` the lowest."""
     try: import onnx, onnxscript
     except ImportError:
         raise ImportError("ONNX files are written by onnx and onnxscript: pip install 'vae_nbdev[onnx]'") from None
     path,model = Path(path).expanduser(),getattr(vae, 'model', vae)
     decoder,device = MeanDecoder(model, level),next(model.parameters()).device
     if path.suffix!='.onnx': raise ValueError(f'{path} is not named as an ONNX file: give it a name that ends in .onnx')
-    z = torch.zeros(2, model.latent_dims[level], device=device)
+    z = tuple(torch.zeros(2, model.latent_dims[l], device=device) for l in decoder.levels)
+    names = ['z'] if len(z)==1 else [f'z{l+1}' for l in decoder.levels]
     with warnings.catch_warnings(), evaluating(model), torch.no_grad():
         warnings.simplefilter('ignore')                                              # the exporter's own deprecations
-        program = torch.onnx.export(decoder, (z,), dynamo=True, input_names=['z'], output_names=['images'],
-                                    dynamic_shapes=({0: torch.export.Dim('n')},), verbose=False)
+        program = torch.onnx.export(decoder, z, dynamo=True, input_names=names, output_names=['images'],
+                                    dynamic_shapes=(({0: torch.export.Dim('n')},)*len(z),), verbose=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     program.save(str(path))
     return path

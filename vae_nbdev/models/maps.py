@@ -66,6 +66,11 @@ def map_decoder(
     convs = [l for i,o in zip(widths, widths[1:]) for l in (nn.ConvTranspose2d(i, o, 4, 2, 1), nn.ReLU())]
     return he_init(nn.Sequential(*first, *convs))
 
+# %% ../../nbs/models/07_maps.ipynb #a7494610
+class SeeingAbove(nn.Sequential):
+    "A decoder of maps of latents and, behind them, of maps from above, if there are any"
+    def forward(self, z, above=None): return super().forward(z if above is None else torch.cat([z, above], 1))
+
 # %% ../../nbs/models/07_maps.ipynb #41377ffd
 def map_size(
     image_shape:tuple, # C x H x W

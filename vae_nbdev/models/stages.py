@@ -69,7 +69,8 @@ class Stage(Configured, nn.Module):
         shape:tuple, # Of z: (d,), or (c, h, w)
     ):
         super().__init__()
-        self.shape,self.top = shape,None
+        # a `Prior` of its own, and how it was made
+        self.shape,self.base,self.spec = shape,None,None
 
     def under(self,
         context:tuple, # Shape of what the decoder above gives
@@ -90,7 +91,7 @@ class Stage(Configured, nn.Module):
         "p(z), given what was drawn above"
         if context is not None:
             raise NotImplementedError(f'{type(self).__name__} must define `prior`, to have a level above it')
-        return self.top.dist
+        return self.base.dist
 
     def aux(self,
         q:Distribution, # What `posterior` gave
@@ -162,7 +163,7 @@ class NormalStage(Stage):
         if context is None: return self._dist(guess)
         return self._dist(guess + self.joint(context)) if self.joint else precision_weighted(self._dist(guess), p)
 
-    def prior(self, context=None): return self.top.dist if context is None else self._dist(self.from_above(context))
+    def prior(self, context=None): return self.base.dist if context is None else self._dist(self.from_above(context))
 
     def _dist(self, params):
         mu,logvar = params.chunk(2, 1)

@@ -63,7 +63,7 @@ class AutoEncoder(Configured, nn.Module):
     def _build(self):
         "The networks, in the order the data goes"
         self.encoder = self._encoder()
-        features = self._shape_after(self.encoder, self.image_shape, '_encoder')
+        features = self._shape_after(self.encoder, '_encoder', self.image_shape)
         self.code = nn.Linear(math.prod(features), self.latent_dim)
         self.decoder = self._decoder()
 
@@ -74,8 +74,6 @@ class AutoEncoder(Configured, nn.Module):
         raise NotImplementedError(f'{type(self).__name__} must define `_decoder(self)`: a module from B x latent_dim '
                                   'to features of any shape')
 
-    def _shaped(self, z, level=0): return z
-
     @property
     def latent_dim(self) -> int:
         "Number of latents, of the lowest level"
@@ -85,9 +83,11 @@ class AutoEncoder(Configured, nn.Module):
         "The code of images B x C x H x W: `z`, B x latent_dim"
         return [Level(None, None, self.code(self.encoder(self._checked(x)).flatten(1)))]
 
-    def decode(self, z:Tensor) -> Tensor:
-        "Likelihood parameters for lowest latents B x shape, or B x units: B x P x H x W"
-        return self._params(self.decoder(self._shaped(z)))
+    def decode(self,
+        latents:Tensor|list, # The code, n x latent_dim, or a list of it alone
+    ) -> Tensor: # n x P x H x W
+        "Likelihood parameters for codes"
+        return self._params(self.decoder(latents if isinstance(latents, Tensor) else latents[0]))
 
     def _params(self, out):
         params = self.head(out)
@@ -102,7 +102,7 @@ class AutoEncoder(Configured, nn.Module):
 
     @inference
     def reconstruct(self, x:Tensor) -> Tensor:
-        "Images B x C x H x W through code, of a VAE the posteriors' means, and decoder"
+        "Images B x C x H x W through code and decoder"
         return self.likelihood.mean(self.decode(self.encode(x)[0].z))
 
 # %% ../../nbs/models/05_vae.ipynb #56aa16a0
@@ -130,24 +130,30 @@ def _checked(self:AutoEncoder, x):
     return x
 
 @patch
-def _example_out(self:AutoEncoder, net, shape, name):
-    "What `net` makes of zeros of `shape`"
+def _example_out(self:AutoEncoder, net, name, *shapes):
+    "What `net` makes of zeros of these shapes"
     device = next((p.device for p in self.parameters()), None)
     try:
-        with evaluating(net), torch.no_grad(): return net(torch.zeros(1, *shape, device=device))
+        with evaluating(net), torch.no_grad(): return net(*(torch.zeros(1, *s, device=device) for s in shapes))
     except RuntimeError as e:
-        raise ValueError(f'The network of {type(self).__name__}.{name} cannot take 1 x {times(shape)}: {e}') from e
+        given = ' and '.join(f'1 x {times(s)}' for s in shapes)
+        raise ValueError(f'The network of {type(self).__name__}.{name} cannot take {given}: {e}') from e
 
 @patch
-def _shape_after(self:AutoEncoder, net, shape, name): return tuple(self._example_out(net, shape, name).shape[1:])
+def _shape_after(self:AutoEncoder, net, name, *shapes): return tuple(self._example_out(net, name, *shapes).shape[1:])
+
+@patch
+def _last_shape(self:AutoEncoder):
+    "Of what the head reads"
+    return self._shape_after(self.decoder, '_decoder', self.latent_shapes[0])
 
 @patch
 def _head(self:AutoEncoder, n_params):
     "The last layer: decoder features to `n_params` numbers for each place"
     _,h,w = self.image_shape
-    out = self._example_out(self.decoder, self.latent_shapes[0], '_decoder')
-    if out.ndim==4 and out.shape[2:]==(h,w): return _zero_bias(nn.Conv2d(out.shape[1], n_params, 1))
-    dense = _zero_bias(nn.Linear(out.flatten(1).shape[1], n_params*h*w))
+    shape = self._last_shape()
+    if len(shape)==3 and shape[1:]==(h,w): return _zero_bias(nn.Conv2d(shape[0], n_params, 1))
+    dense = _zero_bias(nn.Linear(math.prod(shape), n_params*h*w))
     return nn.Sequential(nn.Flatten(), dense, nn.Unflatten(1, (n_params,h,w)))
 
 def _zero_bias(layer): nn.init.zeros_(layer.bias); return layer
@@ -182,7 +188,7 @@ def _exact(f, *args):
 
 class VAE(AutoEncoder):
     "Latents, Gaussian with prior N(0, I) unless told otherwise, between `_encoder` and `_decoder` of a subclass"
-    merge = None
+    merge,sees_above = None,False # Do decoders take, behind their latents, what the decoder above made?
     def __init__(self,
         image_shape:tuple, # C x H x W
         latent_dim:int|tuple=16, # Number of latents, or for maps of latents c x h x w
@@ -199,17 +205,29 @@ class VAE(AutoEncoder):
         h = self.image_shape
         for level,shape in enumerate(self.latent_shapes):
             self.encoders.append(self._encoder_of(level, h))
-            h = self._shape_after(self.encoders[level], h, self._at('_encoder', level))
+            h = self._shape_after(self.encoders[level], self._at('_encoder', level), h)
             self.stages.append(self._stage(level, h))
             self.decoders.append(self._decoder_of(level))
-            if level:
-                context = self._shape_after(self.decoders[level], shape, self._at('_decoder', level))
-                self.stages[level-1].under(context, self.merge)
+        for stage,context in zip(self.stages, self._contexts()[1:]): stage.under(context, self.merge)
         self.set_prior(self._first_prior)
+
+    def _contexts(self):
+        "Shapes of what decoders hand down, bottom level first"
+        res = []
+        for level,shape in reversed([*enumerate(self.latent_shapes)]):
+            shapes = [shape, *(res[:1] if self.sees_above else [])]
+            res.insert(0, self._shape_after(self.decoders[level], self._at('_decoder', level), *shapes))
+        return res
+
+    def _last_shape(self): return self._contexts()[0]
 
     def _encoder_of(self, level, shape): return self._encoder()
     def _decoder_of(self, level): return self._decoder()
     def _at(self, name, level): return name
+
+    def _down(self, level, z, context):
+        "What a level hands down: its decoder's view of its latents and, where it takes that, of what came from above"
+        return self.decoders[level](*([z] if context is None or not self.sees_above else [z, context]))
 
     @property
     def encoder(self) -> nn.Module:
@@ -224,14 +242,18 @@ class VAE(AutoEncoder):
     @property
     def prior(self) -> Prior:
         "p(z) of the highest level"
-        return self.stages[-1].top
+        return self.stages[-1].base
+
+    @property
+    def prior_config(self) -> dict|tuple:
+        "What `set_prior` was given: for the highest level, or for all where those below have priors of their own"
+        specs = [stage.spec for stage in self.stages]
+        return tuple(specs) if any(specs[:-1]) else specs[-1] if specs else None
 
     @property
     def latent_dims(self) -> tuple:
         "Number of latents of each level, bottom level first: one level here, more in a ladder"
         return tuple(map(math.prod, self.latent_shapes))
-
-    def _shaped(self, z, level=0): return self.stages[level].shaped(z)
 
     def features(self, x:Tensor) -> list: # Of what each encoder gives, bottom level first
         "The way up: what is made of images B x C x H x W"
@@ -246,13 +268,13 @@ class VAE(AutoEncoder):
     ) -> tuple: # `Level`s, bottom level first; what the lowest decoder makes
         "The way down: posterior, prior and latents of every level, each given the latents drawn above"
         levels,context = [],None
-        for stage,decoder,h in [*zip(self.stages, self.decoders, features)][::-1]:
+        for level,(stage,h) in reversed([*enumerate(zip(self.stages, features))]):
             if context is not None and draws>1: h = h.repeat(draws, *[1]*(h.ndim-1))
             p = _exact(stage.prior, context)
             q = _exact(stage.posterior, h, context, p)
             z = draw(q, draws if context is None else 1)
             levels.insert(0, Level(q, p, z))
-            context = decoder(z)
+            context = self._down(level, z, context)
         return levels,context
 
     def forward(self,
@@ -275,6 +297,21 @@ class VAE(AutoEncoder):
         "Posteriors and priors for images B x C x H x W, given the means of the levels above, which are `z`"
         return self.top_down(self.features(x), draw=_mean)[0]
 
+    def decode(self,
+        latents:Tensor|list, # Of all levels, bottom level first, each n x shape or n x units; or of the lowest
+    ) -> Tensor: # n x P x H x W
+        "Likelihood parameters for latents, of codes also for their numbers; unless `sees_above`, the lowest decide"
+        latents = [latents] if isinstance(latents, Tensor) else latents
+        if self.sees_above and len(latents)!=len(self.stages):
+            raise ValueError(f'The decoder of {type(self).__name__} sees the latents of all {len(self.stages)} levels: '
+                             'give it a list of them, bottom level first, as `sample_latents` does')
+        return self._params(self._handed(latents, 0))
+
+    @inference
+    def reconstruct(self, x:Tensor) -> Tensor:
+        "Images B x C x H x W through the posteriors' means and the decoder"
+        return self.likelihood.mean(self._params(self.top_down(self.features(x), draw=_mean)[1]))
+
 # %% ../../nbs/models/05_vae.ipynb #a9d6f19a
 @patch
 def _stage(self:VAE, level, features):
@@ -287,51 +324,87 @@ def _stage(self:VAE, level, features):
     return cls(features, self.latent_shapes[level], **kwargs)
 
 @patch
+def _level(self:VAE, level):
+    "The number of a level that there is, None being the highest"
+    levels = range(len(self.stages))
+    if level is None: return levels[-1]
+    if level not in levels: raise ValueError(f'level is one of {len(levels)}, counted from 0, not {level}')
+    return level
+
+@patch
 def set_prior(self:VAE,
-    prior:str|dict, # As for the constructor
+    prior:str|dict|list, # As for the constructor
+    level:int=None, # Of which level, 0 is the lowest; None is the highest. Below it only codes have one of their own
 ):
     "Another prior, as it begins; networks and posterior stay"
-    stage,device = self.stages[-1],next(self.parameters()).device
+    n = len(self.stages)
+    if isinstance(prior, (tuple,list)):
+        if len(prior)!=n:
+            raise ValueError(f'prior is one, or one for each of {n} levels, bottom level first, not {prior}')
+        for i,p in enumerate(prior):
+            if p is not None: self.set_prior(p, i)
+        return
+    level = self._level(level)
+    stage,device = self.stages[level],next(self.parameters()).device
+    if level<n-1 and not stage.discrete:
+        raise ValueError(f'The prior of level {level} is what the level above expects: only the highest level, '
+                         'and levels of codes, have one of their own')
     if isinstance(prior, type): prior = name_of(prior)
     spec = dict(prior) if isinstance(prior, dict) else dict(name=prior)
     if spec.get('name')=='standard': made = stage.standard(**{k: v for k,v in spec.items() if k!='name'})
     else:
         cls,kwargs = named(prior, Prior, 'prior', ('standard',))
         made = cls.of(stage, self, **kwargs)
-    stage.top,self.prior_config = made.to(device),spec
+    stage.base,stage.spec = made.to(device),spec
 
 # %% ../../nbs/models/05_vae.ipynb #4a2d2ab0
 @patch
 def prior_of(self:VAE,
     level:int, # 0 is the lowest
-    above:Tensor=None, # Latents of the level above, n x shape; None at the top
+    above:list=(), # Latents of the levels above, bottom level first, n x shape each; none for the highest
 ): # A distribution
-    "p(z_level | z_level+1)"
-    if (above is None)!=(level==len(self.stages)-1):
-        raise ValueError('All levels but the highest need the latents `above`, and the highest has none')
-    context = None if above is None else self.decoders[level+1](self._shaped(above, level+1))
-    return _exact(self.stages[level].prior, context)
+    "p(z_level | latents above)"
+    if isinstance(above, Tensor) or len(above)!=len(self.stages)-1-level:
+        raise ValueError(f'Level {level} of {len(self.stages)}, counted from 0, needs a list of the latents of all '
+                         'levels `above`, and the highest none')
+    return _exact(self.stages[level].prior, self._handed(above, level+1) if above else None)
+
+@patch
+def _handed(self:VAE, latents, level):
+    "What `level` hands down, given latents of the levels from it up; unless `sees_above`, its own decide"
+    context = None
+    for l,z in reversed([*enumerate(latents if self.sees_above else latents[:1], level)]):
+        context = self._down(l, self.stages[l].shaped(z), context)
+    return context
+
+@patch
+def _below(self:VAE, latents, level, draw):
+    "Latents of the levels from `level` up, and of the levels below as `draw` takes them from their priors"
+    res,context = [stage.shaped(z) for stage,z in zip(self.stages[level:], latents)],None
+    if level: context = self._handed(res, level)
+    for l in reversed(range(level)):
+        res.insert(0, draw(_exact(self.stages[l].prior, context)))
+        if l: context = self._down(l, res[0], context)
+    return res
 
 @patch
 @inference
 def latents_below(self:VAE,
-    z:Tensor, # Latents of `level`: n x shape, or n x units
-    level:int=0, # 0 is the lowest
+    latents:list, # Of the highest levels, bottom level first: n x shape each, or n x units
     temperature:float=1., # Scale of the deviations; 0 takes the means
-) -> list: # Latents of the levels from 0 to `level`, bottom level first: `decode` takes the first
-    "`z` and the levels below it, each drawn from its prior given the one above"
-    res = [z]
-    for l in reversed(range(level)): res.insert(0, tempered(self.prior_of(l, res[0]), temperature))
-    return res
+) -> list: # Of the latents of all levels, bottom level first, for `decode`: n x shape each
+    "Latents, and those of the levels below them, each drawn from its prior given those above"
+    if isinstance(latents, Tensor): raise ValueError('latents is a list, of the highest levels: [z] for the highest')
+    return self._below(latents, len(self.stages)-len(latents), lambda p: tempered(p, temperature))
 
 @patch
 @inference
 def sample_latents(self:VAE,
     n:int, # How many
     temperature:float=1., # Scale of every level's deviation
-) -> Tensor: # n x shape
-    "Lowest latents from the prior, through all levels, for `decode`"
-    return self.latents_below(self.prior.sample(n, temperature), len(self.stages)-1, temperature)[0]
+) -> list: # Of the latents of all levels, bottom level first: n x shape each
+    "Latents from the prior, for `decode`"
+    return self.latents_below([self.prior.sample(n, temperature)], temperature)
 
 @patch
 @inference

@@ -32,7 +32,8 @@ _weights,_recipe = 'weights.safetensors','vae.json'
 def _model_recipe(model):
     "How model, likelihood and prior were made"
     res = dict(model=config(model), likelihood=config(model.likelihood), prior=getattr(model, 'prior_config', None))
-    for o in res.values():
+    priors = res['prior'] if isinstance(res['prior'], tuple) else (res['prior'],)
+    for o in (res['model'], res['likelihood'], *priors):
         if o and '<locals>' in o['name']:
             raise CheckpointError(f'{o["name"]} is defined inside a function, where nothing can find it again: '
                                   'define it at the top of a module or notebook')
@@ -87,13 +88,13 @@ def _read_recipe(path):
     try: recipe = json.loads(_content(path, _recipe, 2**20), parse_constant=_constant)
     except CheckpointError: raise
     except (ValueError, RecursionError) as e: raise CheckpointError(f'{f} is no recipe of a model: {e}') from None
-    form = dict(model=dict, likelihood=dict, sha256=str, prior=(dict,type(None)), data=(dict,type(None)),
+    form = dict(model=dict, likelihood=dict, sha256=str, prior=(dict,list,type(None)), data=(dict,type(None)),
                 frozen=(list,type(None)))
     right = (isinstance(recipe, dict) and recipe.get('format')==2
              and all(isinstance(recipe.get(k), t) for k,t in form.items())
              and all(isinstance(recipe[k].get('name'), str) for k in ('model', 'likelihood')))
     if not right: raise CheckpointError(f'{f} is not in the format of save_vae')
-    if _count([recipe[k] for k in ('model', 'likelihood')])>1000:
+    if _count([recipe[k] for k in ('model', 'likelihood', 'prior')])>1000:
         raise CheckpointError(f'{f} has arguments of more than 1,000 parts')
     return recipe
 

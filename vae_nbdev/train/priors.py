@@ -31,45 +31,56 @@ from .runs import *
 from .learner import *
 from .learner import chosen_precision
 
-# %% ../../nbs/train/08_priors.ipynb #95f50ea6
+# %% ../../nbs/train/08_priors.ipynb #7bb712b4
 def _watched(learn): return any(isinstance(cb, ProgressCallback) for cb in learn.cbs)
 
-def _latents(learn, split, draws):
-    "Of the images of a split, at the highest level: latents or codes, N x draws x ..., and log q of them, N x draws"
+def _numbers(q, z):
+    "Codes for the vectors they stand for, other latents as they are"
+    return q.codes if hasattr(q, 'codes') else z
+
+def _latents(learn, split, draws, level):
+    "Of the images of a split: latents or codes of `level`, N x draws x ..., log q of them, and what is above them"
     model,kept = learn.model,[]
-    device,stage = next(model.parameters()).device,model.stages[-1]
+    device = next(model.parameters()).device
     passes = range(draws)
     if _watched(learn): passes = progress_bar(passes, leave=False)
     for _ in passes:
         parts = []
         for x in image_batches(split_dl(learn.dls, split)):
-            q = model.bottom_up(x.to(device))[-1]
-            z = q.sample()
-            parts.append(((q.codes if stage.discrete else z).cpu(), Level(q, None, z).log_q().cpu()))
+            own,*above = model.top_down(model.features(x.to(device)))[0][level:]
+            z = [_numbers(o.q, o.z) for o in (own, *above)]
+            parts.append([o.cpu() for o in (z[0], own.log_q(), *z[1:])])
         kept.append([torch.cat(o) for o in zip(*parts)])
         if len(kept)==2 and torch.equal(kept[0][0], kept[1][0]): kept.pop(); break
     return [torch.stack(o, 1) for o in zip(*kept)]
 
 class _LatentDL(DataLoader):
-    "Batches of latents and log q, for each image one of its draws"
+    "Batches of latents, log q and what is above, for each image one of its draws"
     n_inp = 2
-    def __init__(self, z, log_q, bs, shuffle, device):
-        super().__init__(range(len(z)), bs, shuffle=shuffle, drop_last=shuffle and len(z)>=bs, device=device)
-        self.z,self.log_q = z,log_q
+    def __init__(self, latents, bs, shuffle, device):
+        n = len(latents[0])
+        super().__init__(range(n), bs, shuffle=shuffle, drop_last=shuffle and n>=bs, device=device)
+        self.latents = latents
 
     def create_batch(self, indices):
         i = torch.tensor(indices)
-        k = torch.randint(self.z.shape[1], (len(i),))
-        return self.z[i,k],self.log_q[i,k]
+        k = torch.randint(self.latents[0].shape[1], (len(i),))
+        z,*more = [o[i,k] for o in self.latents]
+        return z,more
 
-# %% ../../nbs/train/08_priors.ipynb #6c8b6de3
+# %% ../../nbs/train/08_priors.ipynb #3cd8bfc1
 class _LatentCost(nn.Module):
-    "What latents cost with a prior"
+    "What latents of a level cost with a prior"
     conditional,likelihood = True,None
-    def __init__(self, prior): super().__init__(); self.prior = prior
-    def forward(self, z, log_q, draws=1):
+    def __init__(self, prior, handed):
+        super().__init__()
+        self.prior,self.handed = prior,handed
+
+    def forward(self, z, more, draws=1):
+        log_q,*above = more
+        with torch.no_grad(): context = self.handed(above) if above else None
         codes = not z.is_floating_point()
-        log_p = self.prior.code_log_prob(z).flatten(1).sum(1) if codes else self.prior.log_prob(z)
+        log_p = self.prior.code_log_prob(z, context).flatten(1).sum(1) if codes else self.prior.log_prob(z)
         return Outcome((log_q-log_p)[:,None], [], {})
 
 class _KL(Objective):
@@ -77,7 +88,7 @@ class _KL(Objective):
         kl = outcome.params[:,0]
         return Terms(kl, torch.zeros_like(kl), dict(kl=kl), {})
 
-# %% ../../nbs/train/08_priors.ipynb #c9a694dd
+# %% ../../nbs/train/08_priors.ipynb #0e6a4a9d
 def fit_prior(
     learn:Learner, # From `vae_learner`: its model's prior is replaced
     prior:str|dict, # 'transformer', 'pixelcnn' for codes; 'flow', 'mixture', 'vamp'; or dict(name='flow', layers=12)
@@ -85,32 +96,35 @@ def fit_prior(
     lr:float=1e-3, # Highest learning rate
     bs:int=128, # Latents in a batch
     draws:int=4, # Passes through the images, of which the latents are kept
+    level:int=None, # Whose latents, 0 is the lowest; None is the highest. Below it: only codes, given those above
     precision:str='auto', # Of the networks of a prior of codes: see `vae_learner`. Others run in fp32
     resume:str|Path|Checkpoint=None, # Folder that keeps the run: go on from what is there, or begin
     seed:int=None, # Of the training, for a run that repeats on this machine
     cbs=None, # More callbacks
 ) -> VAELearner: # What trained the prior: `elbo_history` has its KL by epoch
-    "Fit a prior to the latents of a trained model's highest level, and make it the model's prior"
-    model = _checked(learn, epochs, draws)
-    stage,old,old_config = model.stages[-1],model.prior,model.prior_config
+    "Fit a prior to the latents of a trained model, the highest or of `level`, and make it the model's prior of them"
+    model,level = _checked(learn, epochs, draws, level)
+    stage = model.stages[level]
+    old = stage.base,stage.spec
     try:
-        model.set_prior(prior)
-        if not any(True for _ in model.prior.parameters()): raise ValueError(f'{prior!r} has nothing to fit')
-        with evaluating(model), torch.no_grad(), fork_rng(model):
-            torch.manual_seed(0)
-            train,valid = (_latents(learn, split, draws) for split in ('train', 'valid'))
-        if not stage.discrete: model.prior.start(train[0].flatten(0, 1).to(model.prior.loc.device))
-        fitting = _learner(model.prior, model.prior_config, train, valid, bs, precision, cbs)
-        with nullcontext() if _watched(learn) else fitting.no_bar(), fitting.no_logging():
-            if epochs: fitting.fit_one_cycle(epochs, lr, resume=resume, seed=seed)
+        model.set_prior(prior, level)
+        if not any(True for _ in stage.base.parameters()): raise ValueError(f'{prior!r} has nothing to fit')
+        with evaluating(model):
+            with torch.no_grad(), fork_rng(model):
+                torch.manual_seed(0)
+                train,valid = (_latents(learn, split, draws, level) for split in ('train', 'valid'))
+            if not stage.discrete: stage.base.start(train[0].flatten(0, 1).to(stage.base.loc.device))
+            fitting = _learner(model, level, train, valid, bs, precision, cbs)
+            with nullcontext() if _watched(learn) else fitting.no_bar(), fitting.no_logging():
+                if epochs: fitting.fit_one_cycle(epochs, lr, resume=resume, seed=seed)
     except BaseException:
-        stage.top,model.prior_config = old,old_config
+        stage.base,stage.spec = old
         raise
     learn.opt = None                          # so that the optimiser knows it, should training go on
     return fitting
 
-def _checked(learn, epochs, draws):
-    "The model of `learn`, if its prior can be fitted"
+def _checked(learn, epochs, draws, level):
+    "The model of `learn` and a level, if its prior can be fitted"
     model = getattr(learn, 'model', None)
     if not isinstance(learn, Learner) or not isinstance(model, VAE) or not len(model.stages):
         raise TypeError(f'fit_prior wants a learner whose model has latents, not {type(learn).__name__} '
@@ -118,14 +132,17 @@ def _checked(learn, epochs, draws):
     for name,o,least in (('epochs', epochs, 0), ('draws', draws, 1)):
         if isinstance(o, bool) or not isinstance(o, int) or o<least:
             raise ValueError(f'{name} is a whole number from {least}, not {o!r}')
-    return model
+    return model,model._level(level)
 
-def _learner(prior, spec, train, valid, bs, precision, cbs):
+def _learner(model, level, train, valid, bs, precision, cbs):
+    prior = model.stages[level].base
     device = prior.loc.device
-    dls = DataLoaders(*(_LatentDL(*o, bs, shuffle, device) for o,shuffle in ((train, True), (valid, False))))
-    dls.config = dict(latents=checksum(train[0].flatten(1)), prior=spec)                      # what a run goes on with
+    dls = DataLoaders(*(_LatentDL(o, bs, shuffle, device) for o,shuffle in ((train, True), (valid, False))))
+    # what a run goes on with
+    dls.config = dict(latents=checksum(train[0].flatten(1)), prior=model.stages[level].spec)
     own = [SeededValidation(), ELBOHistory(), FlushDenormals(), FiniteLoss()]
-    res = VAELearner(dls, _LatentCost(prior), _KL(), opt_func=fused_adam, cbs=own+L(cbs))
+    cost = _LatentCost(prior, lambda above: model._handed(above, level+1))
+    res = VAELearner(dls, cost, _KL(), opt_func=fused_adam, cbs=own+L(cbs))
     res.metrics = L(ELBOTerm('kl', lambda t: t.loss))
     res.precision = chosen_precision(precision, device) if not train[0].is_floating_point() else 'fp32'
     return res
