@@ -123,6 +123,18 @@ def test_compiled(kind, dls):
     a,b = (l.elbo_history.table.recon.iloc[0] for l in (plain, compiled))
     assert a==pytest.approx(b, rel=1e-2)
 
+def test_a_decoder_that_sees_above_is_exported_with_all_it_sees(dls, tmp_path):
+    ort = pytest.importorskip('onnxruntime')
+    torch.manual_seed(0)
+    m = VQVAE2(dls.image_shape, 4, down=(1,1), channels=8, hidden=4, latents=('normal','normal')).eval()
+    z = m.sample_latents(3)
+    net = ort.InferenceSession(export_onnx(m, tmp_path/'m.onnx'))
+    images, = net.run(None, {f'z{i+1}': o.flatten(1).numpy() for i,o in enumerate(z)})
+    assert torch.allclose(torch.from_numpy(images), m.likelihood.mean(m.decode(z)).detach(), atol=1e-4)
+    top = ort.InferenceSession(export_onnx(m, tmp_path/'top.onnx', level=1))
+    images, = top.run(None, dict(z=z[1].flatten(1).numpy()))
+    assert torch.allclose(torch.from_numpy(images), m.likelihood.mean(m.decode(m.latents_below(z[1:], 0.))).detach(), atol=1e-4)
+
 # ---- someone else's quantisers
 
 @pytest.mark.parametrize('levels', [(8,5,5,5), (4,3), (7,6,5)])

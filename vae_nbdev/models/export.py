@@ -45,9 +45,7 @@ def export_onnx(
     path:str|Path, # File to write, .onnx
     level:int=0, # Of which level the latents are: 0 is the lowest
 ) -> Path:
-    """The decoder as an ONNX file: input `z`, n x latents, output `images`, n x C x H x W in [0, 1]
-
-    Where the decoder sees all levels there are several inputs, `z1` the lowest."""
+    "The decoder as an ONNX file: `z`, n x latents (where it sees above `z1`, `z2`), to `images`, n x C x H x W"
     try: import onnx, onnxscript
     except ImportError:
         raise ImportError("ONNX files are written by onnx and onnxscript: pip install 'vae_nbdev[onnx]'") from None
