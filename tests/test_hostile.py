@@ -566,11 +566,11 @@ def npz(save): f = io.BytesIO(); save(f, **{k: np.array(v) for k,v in few.items(
 def saved_npy(): f = io.BytesIO(); np.save(f, x8[:3]); return f.getvalue()
 
 edits,ops,protocols = st.lists(edit, min_size=1, max_size=6), st.lists(op, min_size=1, max_size=8), st.sampled_from(range(6))
-values = st.recursive(st.one_of(st.none(), st.booleans(), st.integers(-2, 40), st.sampled_from([10**6, 2**31, 10**12, 10**30, math.inf]), st.floats(), st.sampled_from(['', 'x', 'normal', 'learned', 'mixture', 'vamp', 'standard', 'student_t', 'logistic_mixture', 'os.system'])),
-                      lambda o: st.one_of(st.lists(o, max_size=3), st.dictionaries(st.sampled_from(['name', 'n', 'df', 'likelihood', 'noise', 'levels', 'x']), o, max_size=3)), max_leaves=6)
-field  = st.tuples(st.sampled_from([('model', k) for k in ('image_shape','latent_dim','encoder_widths','decoder_widths','encoder_channels','likelihood','noise','latents','prior','dropout','x')] + [('likelihood', k) for k in ('name','noise','levels','n_mix','x')] +
+values = st.recursive(st.one_of(st.none(), st.booleans(), st.integers(-2, 40), st.sampled_from([10**6, 2**31, 10**12, 10**30, math.inf]), st.floats(), st.sampled_from(['', 'x', 'normal', 'learned', 'mixture', 'vamp', 'standard', 'student_t', 'logistic_mixture', 'vq', 'fsq', 'flow', 'pixelcnn', 'transformer', 'os.system'])),
+                      lambda o: st.one_of(st.lists(o, max_size=3), st.dictionaries(st.sampled_from(['name', 'n', 'df', 'likelihood', 'noise', 'levels', 'of', 'layers', 'width', 'context', 'x']), o, max_size=3)), max_leaves=6)
+field  = st.tuples(st.sampled_from([('model', k) for k in ('image_shape','latent_dim','encoder_widths','decoder_widths','encoder_channels','likelihood','noise','latents','prior','dropout','down','channels','layers','size','of','x')] + [('likelihood', k) for k in ('name','noise','levels','n_mix','x')] +
                                    [('prior', k) for k in ('name','n','df')] + [(k,) for k in ('format','model','likelihood','prior','data')]), values)
-models = st.just('SmallDenseVAE') | st.sampled_from(['SmallDenseVAE', 'ConvVAE', 'SmallConvVAE', 'DenseAutoEncoder', 'DenseLadderVAE', 'ConvLadderVAE', 'DeepLadderVAE', 'VAE'])
+models = st.just('SmallDenseVAE') | st.sampled_from(['SmallDenseVAE', 'ConvVAE', 'SmallConvVAE', 'DenseAutoEncoder', 'DenseLadderVAE', 'ConvLadderVAE', 'DeepLadderVAE', 'VAE', 'MapVAE', 'VQVAE', 'VQVAE2', 'PixelCNN'])
 
 def changed(fields, model):
     r = json.loads(json.dumps(recipe | dict(sha256=hashlib.sha256(weights).hexdigest(), model=recipe['model'] | dict(name=model))))

@@ -114,7 +114,7 @@ recipes = {
                                   args=dict(channels=128, layers=10, size=3), **_pixels,
                                   reduced=dict(args=dict(channels=32, layers=3, size=3), lr=2e-3)),
     'mnist-pixelvae':      Recipe(_dynamic, DenseVAE, 80.08, 'Gulrajani et al. 2017, table 1 (static)', 20, 200,
-                                  args=dict(latent_dim=32, likelihood=_few_pixels), cbs=(BetaWarmup,), lr=2e-3,
+                                  args=dict(latent_dim=32, likelihood=_few_pixels), cbs=(BetaWarmup,), lr=1e-3,
                                   **_pixels | dict(draws=50)),
     'static-mnist-vqvae':  Recipe(_static, VQVAE, math.nan, 'nowhere', 20, 100, draws=1, bs=128, lr=2e-3,
                                   args=dict(latent_dim=16, latents=dict(name='vq', n=4)), precision='bf16',

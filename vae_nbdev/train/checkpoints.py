@@ -94,7 +94,7 @@ def _read_recipe(path):
              and all(isinstance(recipe.get(k), t) for k,t in form.items())
              and all(isinstance(recipe[k].get('name'), str) for k in ('model', 'likelihood')))
     if not right: raise CheckpointError(f'{f} is not in the format of save_vae')
-    if _count([recipe[k] for k in ('model', 'likelihood', 'prior')])>1000:
+    if _count([recipe.get(k) for k in ('model', 'likelihood', 'prior')])>1000:
         raise CheckpointError(f'{f} has arguments of more than 1,000 parts')
     return recipe
 
