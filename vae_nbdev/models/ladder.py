@@ -31,7 +31,7 @@ class LadderVAE(VAE):
         likelihood:str|dict|Likelihood='bernoulli', # How pixels are distributed: see `make_likelihood`
         noise:float|str=None, # Deviation of a pixel, for likelihoods that have one
         latents:str|dict|tuple='normal', # Family of all levels, or of each, bottom level first: see `VAE`
-        prior:str|dict='standard', # Of the highest level: see `VAE`
+        prior:str|dict|tuple='standard', # Of the highest level, or of codes for each: see `VAE`
         merge:str=None, # 'precision' or 'concat' of image and level above; None is 'concat' unless latents are normal
     ):
         self.merge = merge
