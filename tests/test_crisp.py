@@ -77,6 +77,15 @@ def test_numbers_and_pictures(kind, dls):
     next(iter(ex.levels[0].sliders.values())).value += .1
     ex.walk.at.value = .2
 
+@pytest.mark.parametrize('kind', kinds)
+def test_watched_and_filmed(kind, dls, tmp_path):
+    "The pictures are drawn from the random numbers of others: training is what it is without them"
+    film,window = GifCallback(tmp_path/'film.gif', n=4, max_frames=3, show=False),WatchCallback(n=4, live=True)
+    watched = fit(learner(dls, kind), 1, seed=0, cbs=[film, window])
+    alone = fit(learner(dls, kind), 1, seed=0)
+    assert (tmp_path/'film.gif').stat().st_size>100 and window.points
+    assert all(torch.equal(a, b) for a,b in zip(state(watched).values(), state(alone).values()))
+
 def test_no_aux_is_in_the_bound(dls):
     x = dls.valid.one_batch()[0]
     def terms(commitment):
