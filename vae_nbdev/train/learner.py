@@ -291,7 +291,9 @@ def vae_learner(
     objective = _checked_objective(objective, beta, levels, L(cbs))
     columns,aux = _columns(model, objective, inputs)
     active,codes = ActiveUnits() if levels>1 else None,CodeUse() if _has_codes(model) else None
-    if compile: model.compile(mode=None if compile is True else compile)
+    # networks of the likelihood run outside of the model's `forward`
+    for net in (model, *model.likelihood.children()) if compile else ():
+        net.compile(mode=None if compile is True else compile)
     own = [SeededValidation(), ELBOHistory(), FlushDenormals(), FiniteLoss()]
     learn = VAELearner(dls, model, objective, lr=lr, opt_func=opt_func, cbs=own+L(active)+L(codes)+L(cbs), **kwargs)
     use = codes.metrics(model.stages) if codes else []
