@@ -301,10 +301,11 @@ class VAE(AutoEncoder):
         latents:Tensor|list, # Of all levels, bottom level first, each n x shape or n x units; or of the lowest
     ) -> Tensor: # n x P x H x W
         "Likelihood parameters for latents, of codes also for their numbers; unless `sees_above`, the lowest decide"
-        latents = [latents] if isinstance(latents, Tensor) else latents
-        if self.sees_above and len(latents)!=len(self.stages):
-            raise ValueError(f'The decoder of {type(self).__name__} sees the latents of all {len(self.stages)} levels: '
-                             'give it a list of them, bottom level first, as `sample_latents` does')
+        latents,n = [latents] if isinstance(latents, Tensor) else latents,len(self.stages)
+        if len(latents)!=n and (self.sees_above or len(latents)!=1):
+            raise ValueError(f'A decoder of {n} levels takes a list of the latents of all, bottom level first, as '
+                             '`sample_latents` gives it' + ('' if self.sees_above else ', or those of the lowest')
+                             + f', and these are of {len(latents)}')
         return self._params(self._handed(latents, 0))
 
     @inference
@@ -394,8 +395,10 @@ def latents_below(self:VAE,
     temperature:float=1., # Scale of the deviations; 0 takes the means
 ) -> list: # Of the latents of all levels, bottom level first, for `decode`: n x shape each
     "Latents, and those of the levels below them, each drawn from its prior given those above"
-    if isinstance(latents, Tensor): raise ValueError('latents is a list, of the highest levels: [z] for the highest')
-    return self._below(latents, len(self.stages)-len(latents), lambda p: tempered(p, temperature))
+    n = len(self.stages)
+    if isinstance(latents, Tensor) or not 1<=len(latents)<=n:
+        raise ValueError(f'latents is a list, of 1 to {n} of the highest levels: [z] for the highest alone')
+    return self._below(latents, n-len(latents), lambda p: tempered(p, temperature))
 
 @patch
 @inference
