@@ -156,9 +156,9 @@ class _Clock(Callback):
         self.seconds,self._last = self.seconds+now-self._last,now
 
 def trained(
-    r:Recipe,
+    r:Recipe, # What is trained
     dls, # From `image_dls`
-    epochs:int,
+    epochs:int, # Times through the images
     seed:int=42, # Of the prior's training
     run:str|Path=None, # Folder that keeps training and model; one that was interrupted goes on from there
 ) -> tuple: # The learner; minutes of training
