@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CodePrior', 'CodeStage', 'VQVAE', 'VQVAE2']
 
-# %% ../../nbs/models/08_codes.ipynb #6fd80710
+# %% ../../nbs/models/08_codes.ipynb #c5708cc7
 import math, torch
 from fastcore.basics import patch, store_attr
 from fastcore.meta import delegates
@@ -22,7 +22,7 @@ from .vae import checked_shape
 from .ladder import *
 from .networks import Crop
 from .maps import *
-from .maps import SeeingAbove, map_decoder, map_encoder, map_size
+from .maps import SeeingAbove, map_decoder, map_encoder, map_shape
 
 # %% ../../nbs/models/08_codes.ipynb #aeaf27db
 class Codes(Distribution):
@@ -350,7 +350,7 @@ class VQVAE(MapVAE):
     ):
         super().__init__(image_shape, latent_dim, latents=latents, **kwargs)
 
-# %% ../../nbs/models/08_codes.ipynb #a1ede7ea
+# %% ../../nbs/models/08_codes.ipynb #a338be69
 class VQVAE2(LadderVAE):
     "Maps of codes in levels, each decoder reading its own and what is above (Razavi et al. 2019)"
     sees_above = True
@@ -370,9 +370,9 @@ class VQVAE2(LadderVAE):
         if not isinstance(down, (tuple,list)) or not down:
             raise ValueError(f'down has for each level how often it halves, bottom level first: (2,1), not {down!r}')
         store_attr('down,channels,blocks,hidden')
-        sizes = [image_shape]
-        for d in down: sizes.append((latent_dim, *map_size(sizes[-1], d)))
-        super().__init__(image_shape, sizes[1:], latents=latents, **kwargs)
+        shapes = [image_shape]
+        for d in down: shapes.append(map_shape(latent_dim, shapes[-1], d))
+        super().__init__(image_shape, shapes[1:], latents=latents, **kwargs)
 
     def _nets(self, level):
         return dict(channels=self.channels, down=self.down[level], blocks=self.blocks, hidden=self.hidden)

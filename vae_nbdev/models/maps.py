@@ -71,19 +71,22 @@ class SeeingAbove(nn.Sequential):
     "A decoder of maps of latents and, behind them, of maps from above, if there are any"
     def forward(self, z, above=None): return super().forward(z if above is None else torch.cat([z, above], 1))
 
-# %% ../../nbs/models/07_maps.ipynb #41377ffd
-def map_size(
+# %% ../../nbs/models/07_maps.ipynb #06a59816
+def map_shape(
+    channels:int, # Of the map
     image_shape:tuple, # C x H x W
     down:int, # How often height and width are halved
-) -> tuple: # h, w
-    "The size of the maps, of an image that is padded where need be"
+) -> tuple: # channels, h, w
+    "The shape of a map of latents, of an image that is padded where need be"
+    if not isinstance(channels, int):
+        raise ValueError(f'latent_dim is the number of channels, not {channels!r}: `down` gives the size of the map')
     if isinstance(down, bool) or not isinstance(down, int) or down<1:
         raise ValueError(f'down is how often height and width are halved, 1 or more, not {down!r}')
     h,w = image_shape[1:]
     if min(h, w)<2**down: raise ValueError(f'Images of {h} x {w} cannot be halved {down} times: take a smaller down')
-    return tuple(-(-o//2**down) for o in (h, w))
+    return channels,*(-(-o//2**down) for o in (h, w))
 
-# %% ../../nbs/models/07_maps.ipynb #7e5a02d7
+# %% ../../nbs/models/07_maps.ipynb #a09d22f4
 class MapVAE(VAE):
     "VAE whose latents are a map, between residual networks"
     @delegates(VAE.__init__)
@@ -98,11 +101,8 @@ class MapVAE(VAE):
         **kwargs
     ):
         image_shape = checked_shape(image_shape)
-        if not isinstance(latent_dim, int):
-            raise ValueError(f'latent_dim is the number of channels, not {latent_dim!r}: '
-                             '`down` gives the size of the map')
         store_attr('down,channels,blocks,hidden')
-        super().__init__(image_shape, (latent_dim, *map_size(image_shape, down)), **kwargs)
+        super().__init__(image_shape, map_shape(latent_dim, image_shape, down), **kwargs)
 
     def _nets(self): return dict(channels=self.channels, down=self.down, blocks=self.blocks, hidden=self.hidden)
     def _encoder(self): return map_encoder(self.image_shape[0], **self._nets())

@@ -102,7 +102,9 @@ class Stage(Configured, nn.Module):
 
     def shaped(self, z:Tensor) -> Tensor: # n x shape
         "Latents in their shape, though they are given as n x units"
-        return z if z.ndim!=2 or len(self.shape)==1 else z.unflatten(1, self.shape)
+        if tuple(z.shape[1:]) not in (self.shape, (math.prod(self.shape),)):
+            raise ValueError(f'Latents here are {times(self.shape)}, not {times(z.shape[1:])}')
+        return z.reshape(-1, *self.shape)
 
     def standard(self, **kwargs) -> Prior:
         "The prior of the top that is called 'standard'"
