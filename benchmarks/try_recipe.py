@@ -1,13 +1,12 @@
 """Settings of a recipe, compared on validation images: `python benchmarks/try_recipe.py NAME "lr=2e-3, epochs=3" "lr=1e-3, epochs=3"`
 trains a recipe's reduced budget with such fields changed and adds a row for each to tries.json beside this file. No test image is looked at:
-where a set has no validation images, the last sixth of the training images is held out."""
+where a set has no validation images, a sixth of the training images is held out."""
 import io, json, sys, time
 from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 import torch
 from vae_nbdev import *
-from vae_nbdev.models.autoregressive import *
 from vae_nbdev.results import recipes, trained
 
 def tried(name, changes, seed=0, k=1, n=None):

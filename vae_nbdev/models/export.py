@@ -26,9 +26,7 @@ class MeanDecoder(nn.Module):
             raise TypeError(f'{type(model).__name__} is no VAE: it has no latents with a prior to export a decoder for')
         if not model.likelihood.expected:
             raise ValueError(f'{type(model.likelihood).__name__} draws pixel by pixel: it has no mean image to export')
-        if not 0<=level<len(model.latent_dims):
-            raise ValueError(f'level is one of {len(model.latent_dims)}, counted from 0, not {level}')
-        self.model,self.level = model,level
+        self.model,self.level = model,model._level(level)
 
     @property
     def levels(self) -> range:
