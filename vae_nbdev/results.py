@@ -76,6 +76,7 @@ class Recipe:
     metric:str = 'nll' # 'nll': -log p(x), 'recon': -log p(x|z), nats; 'bpd': -log p(x) in bits per dimension; 'mse'
     draws:int = 5000 # For each test image, where log p(x) is asked for
     precision:str = 'fp32' # Of the networks: see `vae_learner`
+    compile:bool = False # The networks, with `torch.compile`
     prior:dict = None # What takes the place of the prior after training, and in `fit` for how many epochs and how
     fit:dict = field(default_factory=dict)
     lr:float = 1e-3 # Before it falls
@@ -93,7 +94,7 @@ _original = dict(lr=3e-4, epochs=20, full_epochs=20, steps=1000, cbs=(BetaWarmup
 _kl,_noise = 'Adam; KL summed, not averaged','noise 0.1 for 0.001; '
 _vamp = dict(prior=dict(name='vamp', n=500))
 _other = 'another network'
-_pixels = dict(bs=64, draws=1, precision='bf16')
+_pixels = dict(bs=64, draws=1, precision='bf16', compile=True)
 _few_pixels = dict(name='pixelcnn', channels=16, layers=2, size=3, context=16)
 _burda = dict(source='Burda et al. 2016, table 1', full_epochs=3280,
               reduced=dict(args=dict(activation='ELU'), lr=3e-3, differs='ELU and rate, chosen on validation images'))
@@ -165,7 +166,8 @@ def trained(
     "A recipe's model, trained on `dls`, with the prior that takes the place of the one of training"
     clock,after = _Clock(),_Clock()
     model = r.model(dls.image_shape, **r.args)
-    learn = vae_learner(dls, model, objective=r.objective, precision=r.precision, cbs=[cb() for cb in r.cbs])
+    learn = vae_learner(dls, model, objective=r.objective, precision=r.precision, compile=r.compile,
+                        cbs=[cb() for cb in r.cbs])
     learn.fit_flat_cos(epochs, r.lr, pct_start=.5, cbs=[clock] if run is None else [clock, Checkpoint(run)])
     if r.prior is not None:
         fit_prior(learn, r.prior, **r.fit, seed=seed, cbs=after, resume=None if run is None else Path(run)/'prior')

@@ -79,6 +79,7 @@ class GatedPixelCNN(nn.Module):
         self.from_context = nn.Conv2d(context, 4*channels*layers, 1) if context else None
         self.head = nn.Sequential(nn.ReLU(), nn.Conv2d(channels, 2*channels, 1), nn.ReLU(),
                                   nn.Conv2d(2*channels, n_out, 1))
+        self.to(memory_format=torch.channels_last)                                # a quarter faster in bfloat16
 
     def _known(self, context):
         "For each layer, what is added to the gates of both stacks"
