@@ -8,7 +8,7 @@ from vae_nbdev import *
 
 class Certain(SmallDenseLadderVAE):
     "Draws are means, so that numbers do not depend on who draws what"
-    def top_down(self, features, draws=1, draw=None): return super().top_down(features, draws, lambda q, k: q.mean.repeat(k, 1))
+    def top_down(self, features, draws=1, draw=None, lowest=0): return super().top_down(features, draws, lambda q, k: q.mean.repeat(k, 1), lowest)
 
 class Draws(Callback):
     "Notes the random number that would come next in the first batch of training, and of validation"

@@ -50,6 +50,12 @@ def test_goes_on_to_the_same_weights(broken):
     assert torch.equal(learn.model.decode(torch.ones(1,2)), load_vae(broken).decode(torch.ones(1,2)))
     assert len(list(broken.glob('checkpoint-*')))==2 and not list(broken.glob('.*tmp'))
 
+def test_channels_last_goes_on_to_the_same_weights(tmp_path):
+    "Moments of weights whose channels lie last: a fused step reads memory from end to end"
+    def conv(**kwargs): return fit(learner(ConvVAE, dict(encoder_channels=(8,), decoder_channels=(8,8,8))), 1, seed=1, **kwargs)
+    with pytest.raises(RuntimeError, match='power'): conv(cbs=FailAt(5), resume=Checkpoint(tmp_path/'run', every=3))
+    assert torch.equal(weights(conv(resume=tmp_path/'run')), weights(conv()))
+
 def test_damaged_checkpoints(broken, recwarn):
     new,old = sorted(broken.glob('checkpoint-*'), reverse=True)
     data = bytearray(new.read_bytes()); data[len(data)//2] ^= 4; new.write_bytes(data)

@@ -67,7 +67,7 @@ class Recipe:
     "A published result and how it is made again"
     data:dict # For `image_dls`
     model:type # Called with the shape of the images
-    published:float # In the units of `metric`; nan where nothing was
+    published:float|None # In the units of `metric`; None where nothing was
     source:str # Where it was published
     epochs:int # Of the reduced budget, for two CPU cores
     full_epochs:int # Of the full budget
@@ -95,6 +95,7 @@ _kl,_noise = 'Adam; KL summed, not averaged','noise 0.1 for 0.001; '
 _vamp = dict(prior=dict(name='vamp', n=500))
 _other = 'another network'
 _pixels = dict(bs=64, draws=1, precision='bf16', compile=True)
+_map = dict(bs=64, lr=2e-3, precision='bf16', draws=50, args=dict(latent_dim=4, likelihood='normal', noise=.05))
 _few_pixels = dict(name='pixelcnn', channels=16, layers=2, size=3, context=16)
 _burda = dict(source='Burda et al. 2016, table 1', full_epochs=3280,
               reduced=dict(args=dict(activation='ELU'), lr=3e-3, differs='ELU and rate, chosen on validation images'))
@@ -118,7 +119,9 @@ recipes = {
                                   args=dict(latent_dim=32, encoder_widths=(1024,512,256), decoder_widths=(256,512),
                                             likelihood=_few_pixels), cbs=(BetaWarmup,), lr=1e-3,
                                   **_pixels | dict(draws=50)),
-    'static-mnist-vqvae':  Recipe(_static, VQVAE, math.nan, 'nowhere', 20, 100, draws=1, bs=128, lr=2e-3,
+    'mnist-pixelvae-no-z': Recipe(_dynamic, PixelCNN, None, '', 24, 240,
+                                  args=dict(channels=16, layers=2, size=3, context=16), lr=1e-3, **_pixels),
+    'static-mnist-vqvae':  Recipe(_static, VQVAE, None, '', 20, 100, draws=1, bs=128, lr=2e-3,
                                   args=dict(latent_dim=16, latents=dict(name='vq', n=4)), precision='bf16',
                                   prior=dict(name='transformer', width=64, depth=3), fit=dict(epochs=20, lr=2e-3)),
     'cifar10-vqvae':       Recipe(dict(source='cifar10'), VQVAE, 4.67, 'van den Oord et al. 2017', 12, 600,
@@ -126,6 +129,9 @@ recipes = {
                                             latents=dict(name='vq', n=256)), metric='bpd', draws=1, bs=64, lr=1e-3,
                                   prior=dict(name='transformer', width=128, depth=4), fit=dict(epochs=4),
                                   precision='bf16'),
+    'textures-map':        Recipe(dict(source='textures'), MapVAE, None, '', 8, 100, **_map),
+    'textures-map-flow':   Recipe(dict(source='textures'), MapVAE, None, '', 8, 100, **_map,
+                                  prior=dict(name='flow', layers=8, width=512), fit=dict(epochs=20)),
     'original-mnist':      Recipe(dict(source='mnist'), DenseVAE, .0336, metric='mse', differs=_noise+_kl,
                                   args=dict(latent_dim=2, likelihood='normal', noise=.1), **_original),
     'original-mnist-bits': Recipe(dict(source='mnist', binarize='threshold'), DenseVAE, 124.7, metric='recon',
@@ -220,7 +226,7 @@ def vae_results(
 ):
     "Make a published result again, in PATH/NAME.json; a run that was interrupted goes on, a whole one is evaluated"
     if name=='list':
-        for k,r in recipes.items(): print(f'{k:22} {r.metric:6} {r.published:<8} {r.source}')
+        for k,r in recipes.items(): print(f'{k:22} {r.metric:6} {r.published or "":<8} {r.source}'.rstrip())
         return
     if name not in recipes: raise SystemExit(f'There is no recipe {name!r}: choose one of {", ".join(recipes)}')
     path = Path(path).expanduser()
@@ -228,7 +234,8 @@ def vae_results(
     try: row = reproduce(name, epochs, full, k, n, seed, path/f'{name}-{seed}')
     except CheckpointError as e: raise SystemExit(str(e))
     (path/f'{name}.json').write_text(json.dumps(row, indent=1)+'\n')
-    print(f"{name}: {row['metric']} {row['ours']:.4g}, published {row['published']} ({row['source']}); "
+    beside = '' if row['published'] is None else f", published {row['published']} ({row['source']})"
+    print(f"{name}: {row['metric']} {row['ours']:.4g}{beside}; "
           f"{row['epochs']} of {row['full_epochs']} epochs, {row['minutes']:.1f} minutes")
 
 # %% ../nbs/results.ipynb #fa92f021
@@ -244,7 +251,8 @@ def results_table(
 
 def _row(r):
     "What the table has of a result"
+    gap = None if r['published'] is None else r['ours']-r['published']
     return dict(name=r['name'], metric=r['metric'], ours=r['ours'], se=r['se'],
-                published=r['published'], gap=r['ours']-r['published'],
+                published=r['published'], gap=gap,
                 epochs=f"{r['epochs']} of {r['full_epochs']}", images=r['images'],
                 source=r['source'], differs=r['differs'])

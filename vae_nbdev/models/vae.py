@@ -265,25 +265,29 @@ class VAE(AutoEncoder):
         features:list, # From `features`
         draws:int=1, # Of all levels, for each image
         draw=_draw, # What of a posterior goes on to the level below: function of it and of the number of draws
-    ) -> tuple: # `Level`s, bottom level first; what the lowest decoder makes
+        lowest:int=0, # Level at which to stop
+    ) -> tuple: # `Level`s from `lowest` up, and what is handed down to it; None to the highest
         "The way down: posterior, prior and latents of every level, each given the latents drawn above"
         levels,context = [],None
-        for level,(stage,h) in reversed([*enumerate(zip(self.stages, features))]):
+        for level in reversed(range(lowest, len(self.stages))):
+            stage,h = self.stages[level],features[level]
+            if levels: context = self._down(level+1, levels[0].z, context)
             if context is not None and draws>1: h = h.repeat(draws, *[1]*(h.ndim-1))
             p = _exact(stage.prior, context)
             q = _exact(stage.posterior, h, context, p)
             z = draw(q, draws if context is None else 1)
             levels.insert(0, Level(q, p, z))
-            context = self._down(level, z, context)
         return levels,context
+
+    def _given(self, levels, above): return self._params(self._down(0, levels[0].z, above))
 
     def forward(self,
         x:Tensor, # B x C x H x W
         draws:int=1, # Of all latents, for each image
     ) -> Outcome:
         "Posteriors, priors and draws, and what the decoder makes of them"
-        levels,out = self.top_down(self.features(x), draws)
-        return Outcome(self._params(out), levels, self._aux(levels, len(x)))
+        levels,above = self.top_down(self.features(x), draws)
+        return Outcome(self._given(levels, above), levels, self._aux(levels, len(x)))
 
     def _aux(self, levels, n):
         "What the stages add to the loss of `n` images, named after their level where there are several"
@@ -311,7 +315,7 @@ class VAE(AutoEncoder):
     @inference
     def reconstruct(self, x:Tensor) -> Tensor:
         "Images B x C x H x W through the posteriors' means and the decoder"
-        return self.likelihood.mean(self._params(self.top_down(self.features(x), draw=_mean)[1]))
+        return self.likelihood.mean(self._given(*self.top_down(self.features(x), draw=_mean)))
 
 # %% ../../nbs/models/05_vae.ipynb #a9d6f19a
 @patch
@@ -342,8 +346,13 @@ def set_prior(self:VAE,
     if isinstance(prior, (tuple,list)):
         if len(prior)!=n:
             raise ValueError(f'prior is one, or one for each of {n} levels, bottom level first, not {prior}')
-        for i,p in enumerate(prior):
-            if p is not None: self.set_prior(p, i)
+        before = [(stage.base,stage.spec) for stage in self.stages]
+        try:
+            for i,p in enumerate(prior):
+                if p is not None: self.set_prior(p, i)
+        except BaseException:
+            for stage,o in zip(self.stages, before): stage.base,stage.spec = o
+            raise
         return
     level = self._level(level)
     stage,device = self.stages[level],next(self.parameters()).device

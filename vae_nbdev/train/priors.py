@@ -47,7 +47,7 @@ def _latents(learn, split, draws, level):
     for _ in passes:
         parts = []
         for x in image_batches(split_dl(learn.dls, split)):
-            own,*above = model.top_down(model.features(x.to(device)))[0][level:]
+            own,*above = model.top_down(model.features(x.to(device)), lowest=level)[0]
             z = [_numbers(o.q, o.z) for o in (own, *above)]
             parts.append([o.cpu() for o in (z[0], own.log_q(), *z[1:])])
         kept.append([torch.cat(o) for o in zip(*parts)])

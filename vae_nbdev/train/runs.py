@@ -218,6 +218,12 @@ def _ask(self:Checkpoint, *_):
 # %% ../../nbs/train/06_runs.ipynb #0d647e21
 def _model(learn): return getattr(learn.model, 'module', learn.model)
 
+def _lay_out(opt):
+    "Moments in memory as their weights are, channels first or last: a fused step reads both from end to end"
+    for p,state in getattr(opt, 'opt', opt).state.items():
+        for k,o in state.items():
+            if isinstance(o, torch.Tensor) and o.shape==p.shape: state[k] = torch.empty_like(p, dtype=o.dtype).copy_(o)
+
 @patch
 def _save(self:Checkpoint, epoch, batch):
     "The state with `epoch` whole epochs and `batch` batches of the next behind it"
@@ -266,8 +272,9 @@ def _resume(self:Checkpoint):
     try: _model(learn).load_state_dict(s['model']); learn.opt.load_state_dict(s['opt'])
     except (RuntimeError, KeyError, ValueError) as e:
         raise CheckpointError(f'The model or its optimiser is not what it was in {self.path}: {e}') from None
+    _lay_out(learn.opt)
     for k,p in _model(learn).named_parameters():
-        p.grad = s['grads'][k].clone() if k in s['grads'] else None
+        p.grad = torch.empty_like(p).copy_(s['grads'][k]) if k in s['grads'] else None
         p.requires_grad_(k not in s['frozen'])
     if s['scaler']: learn.scaler.load_state_dict(s['scaler'])
     learn.first_epoch,self.order_state,self.whole = s['epoch'],s['order'],s['epoch']==learn.n_epoch
