@@ -131,7 +131,7 @@ recipes = {
                                   precision='bf16'),
     'textures-map':        Recipe(dict(source='textures'), MapVAE, None, '', 8, 100, **_map),
     'textures-map-flow':   Recipe(dict(source='textures'), MapVAE, None, '', 8, 100, **_map,
-                                  prior=dict(name='flow', layers=8, width=512), fit=dict(epochs=20)),
+                                  prior=dict(name='flow', layers=8, hidden=256), fit=dict(epochs=20)),
     'original-mnist':      Recipe(dict(source='mnist'), DenseVAE, .0336, metric='mse', differs=_noise+_kl,
                                   args=dict(latent_dim=2, likelihood='normal', noise=.1), **_original),
     'original-mnist-bits': Recipe(dict(source='mnist', binarize='threshold'), DenseVAE, 124.7, metric='recon',
