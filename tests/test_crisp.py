@@ -15,7 +15,9 @@ kinds = dict(vq=lambda s: small(VQVAE, 8, s, latents=vq),
              flow=lambda s: small(MapVAE, 2, s, prior=dict(name='flow', layers=2, hidden=16)),
              pixelvae=lambda s: SmallDenseVAE(s, 4, likelihood=dict(name='pixelcnn', channels=8, layers=2)),
              pixelladder=lambda s: SmallDenseLadderVAE(s, (4,2), likelihood=dict(name='transformer', width=16, depth=1)),
-             pixelcnn=lambda s: PixelCNN(s, channels=8, layers=2))
+             pixelcnn=lambda s: PixelCNN(s, channels=8, layers=2),
+             deep=lambda s: TopDownVAE(s, 2, down=(1,0,1), channels=8, merge='residual', remember=False),
+             vdvae=lambda s: VDVAE(s, 2, enc='8d2,4x1,4d2', dec='2x2,4m2,4x1', channels=8, hidden=8))
 
 @pytest.fixture(scope='module')
 def dls(): return image_dls('digits', bs=100, binarize='threshold', steps=5)
@@ -44,6 +46,60 @@ def test_a_run_that_is_interrupted_goes_on_bit_for_bit(kind, dls, tmp_path):
     went_on = state(fit(learner(dls, kind), 3, seed=1, resume=tmp_path/'run'))
     assert all(torch.equal(whole[k], went_on[k]) for k in whole)
     assert any(not torch.equal(v, state(learner(dls, kind))[k]) for k,v in whole.items())
+
+def steady(): return [EMA(.9), SkipLargeGradients()]
+
+def test_averages_go_on_bit_for_bit(dls, tmp_path):
+    "An interrupted run has the average of all its steps, as `deep` lies channels last also in memory"
+    whole = fit(learner(dls, 'deep', cbs=steady()), 3, seed=1)
+    with pytest.raises(Stop): fit(learner(dls, 'deep', cbs=steady()), 3, seed=1, resume=Checkpoint(tmp_path/'run', every=3), cbs=StopAt())
+    went_on = fit(learner(dls, 'deep', cbs=steady()), 3, seed=1, resume=tmp_path/'run')
+    a,b = state(whole),state(went_on)
+    assert all(torch.equal(a[k], b[k]) for k in a)
+    assert went_on.skip_large_gradients.lengths==whole.skip_large_gradients.lengths and len(whole.skip_large_gradients.lengths)==15
+    raw = state(fit(learner(dls, 'deep'), 3, seed=1))
+    assert any(not torch.equal(a[k], raw[k]) for k in a)
+    # a finished run is loaded with its average
+    again = state(fit(learner(dls, 'deep', cbs=steady()), 3, seed=1, resume=tmp_path/'run'))
+    assert all(torch.equal(a[k], again[k]) for k in a)
+
+def test_many_levels_share_columns_by_size(dls):
+    torch.manual_seed(0)
+    learn = fit(vae_learner(dls, TopDownVAE(dls.image_shape, 1, down=(1,0,0,1,0,0,1), channels=4, hidden=4), precision='fp32'), 1)
+    row = dict(zip(learn.recorder.metric_names[1:], learn.recorder.values[-1]))
+    assert {c for c in row if c[:3] in ('kl_', 'act')}=={f'{a}_{s}' for a in ('kl', 'active') for s in ('4x4', '2x2', '1x1')}
+    last = learn.elbo_history.table.iloc[-1]
+    assert row['kl_4x4']==pytest.approx(last.kl_z1+last.kl_z2+last.kl_z3, rel=1e-4) and row['kl']==pytest.approx(last.kl, rel=1e-4)
+    assert row['kl_4x4']+row['kl_2x2']+row['kl_1x1']==pytest.approx(row['kl'], rel=1e-4)
+
+def test_one_level_is_a_vae_of_the_same_networks(dls):
+    class Flat(VAE):
+        def _encoder(self): return deep.encoders[0]
+        def _decoder(self): return deep.decoders[0]
+    torch.manual_seed(0)
+    deep = TopDownVAE(dls.image_shape, 2, down=(1,), channels=8)
+    flat = Flat(dls.image_shape, (2,4,4))
+    flat.head,flat.stages[0].from_image.layer = deep.head,deep.stages[0].from_image
+    x = dls.valid.one_batch()[0][:5]
+    def of(m):
+        torch.manual_seed(1)
+        with torch.no_grad(): return m(x)
+    a,b = of(deep),of(flat)
+    assert torch.allclose(a.params, b.params, atol=1e-6) and torch.allclose(a.levels[0].kl(), b.levels[0].kl(), atol=1e-5)
+
+@pytest.mark.slow
+def test_forty_levels_train_in_bfloat16(dls):
+    "Minutes: 2,000 steps"
+    torch.manual_seed(0)
+    dls = image_dls('digits', bs=50, binarize='threshold', steps=500)
+    model = VDVAE(dls.image_shape, 1, enc='8d2,4x2,4d2,2x2,2d2', dec='1x1,2m1,2x9,4m2,4x28', channels=16)
+    assert len(model.stages)==40
+    learn = vae_learner(dls, model, precision='bf16', cbs=[EMA(.99), SkipLargeGradients()])
+    with learn.no_bar(), learn.no_logging(): learn.fit(4, 1e-3)
+    table = learn.elbo_history.table
+    valid = table[table.split=='valid']
+    assert table.loss.notna().all() and learn.skip_large_gradients.skipped<20
+    assert valid.loss.iloc[-1]<valid.loss.iloc[0]-2 and valid.loss.iloc[-1]<25
 
 @pytest.mark.parametrize('kind', kinds)
 def test_what_is_saved_is_what_is_loaded(kind, dls, tmp_path):

@@ -4,6 +4,7 @@ from itertools import accumulate
 from pathlib import Path
 from torch.profiler import ProfilerActivity, profile
 from vae_nbdev import *
+from vae_nbdev.models.priors import MixturePrior
 from vae_nbdev.analyse.numbers import log_likelihood
 from vae_nbdev.analyse.quality import precision_recall
 from vae_nbdev.results import recipes

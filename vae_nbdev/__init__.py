@@ -21,6 +21,7 @@ from .models.maps import *
 from .models.codes import *
 from .models.autoregressive import *
 from .models.flows import *
+from .models.deep import *
 from .models.export import *
 from .train.objectives import *
 from .train.metrics import *
@@ -31,6 +32,7 @@ from .train.state import *
 from .train.runs import *
 from .train.learner import *
 from .train.priors import *
+from .train.steady import *
 from .analyse.tables import *
 from .analyse.components import *
 from .analyse.numbers import *

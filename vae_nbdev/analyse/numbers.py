@@ -19,6 +19,7 @@ from ..data.loaders import *
 from ..data.loaders import image_batches, shape_of
 from ..models.distributions import *
 from ..models.priors import *
+from ..models.priors import MixturePrior
 from ..models.stages import *
 from ..models.likelihoods import *
 from ..models.vae import *

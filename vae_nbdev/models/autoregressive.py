@@ -23,7 +23,7 @@ from .likelihoods import *
 from .likelihoods import make_likelihood
 from .vae import *
 from .codes import *
-from .codes import choose
+from .codes import CodePrior, choose
 
 # %% ../../nbs/models/09_autoregressive.ipynb #0072f95d
 def gate(a:Tensor) -> Tensor: # B x 2c x H x W to B x c x H x W

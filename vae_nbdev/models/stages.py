@@ -64,6 +64,7 @@ class Stage(Configured, nn.Module):
     standard_prior = StandardNormal # The class of prior that 'standard' means
     bounded = False # Have the latents bounds?
     discrete = False # Are the latents codes, of which there is a number?
+    exact = True # Does it want features in float32? One with networks of its own runs them as the model's
     def __init__(self,
         features:tuple, # Shape of what the encoder says of an image
         shape:tuple, # Of z: (d,), or (c, h, w)

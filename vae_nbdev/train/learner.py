@@ -18,7 +18,7 @@ from fastai.data.core import DataLoaders
 from fastai.callback import schedule, tracker       # `fit_one_cycle`, `lr_find`; `SaveModelCallback` and its like
 from torch import Tensor
 from ..core import *
-from ..core import evaluating, name_of
+from ..core import evaluating, name_of, times
 from ..data.loaders import *
 from ..models.vae import *
 from ..models.likelihoods import *
@@ -297,7 +297,7 @@ def vae_learner(
     own = [SeededValidation(), ELBOHistory(), FlushDenormals(), FiniteLoss()]
     learn = VAELearner(dls, model, objective, lr=lr, opt_func=opt_func, cbs=own+L(active)+L(codes)+L(cbs), **kwargs)
     use = codes.metrics(model.stages) if codes else []
-    learn.metrics = L(elbo_metrics(learn.objective, columns, aux, active))+L(use)+L(metrics)
+    learn.metrics = L(elbo_metrics(learn.objective, columns, aux, active, _by_size(model, columns)))+L(use)+L(metrics)
     learn.precision = chosen_precision(precision, x.device)
     if type(x) is Tensor: learn.remove_cb(CastToTensor)                        # there are no subclasses to cast
     return learn
@@ -322,5 +322,13 @@ def _columns(model, objective, inputs):
         outcome = model(*(o[:2] for o in inputs), draws=objective.draws)
         terms = objective(outcome, inputs[0][:2], model.likelihood)
     return list(terms.kl),list(terms.aux)
+
+def _by_size(model, columns, most=6):
+    "Which levels share a column of the table, where there are many: those of a size; None where each has its own"
+    shapes = getattr(model, 'latent_shapes', [])
+    if not (most<len(shapes)==len(columns)): return None
+    res = {}
+    for i,s in enumerate(shapes): res.setdefault(times(s[1:]).replace(' ', '') if len(s)==3 else f'z{i+1}', []).append(i)
+    return res
 
 def _has_codes(model): return any(stage.discrete for stage in getattr(model, 'stages', ()))

@@ -132,13 +132,15 @@ def elbo_metrics(
     columns:list, # Names of its KL's columns
     aux:list=(), # Names of its terms that are no part of the bound
     active:ActiveUnits=None, # The learner's callback, for a model with levels
+    groups:dict=None, # Names to numbers of the levels that share a column; None is a column for each
 ) -> list: # For `Learner(metrics=...)`
     "Columns recon, kl, beta, elbo; of a KL in parts each, and active_z1, ... of levels; then terms outside the bound"
     res = [ELBOTerm('recon', lambda t: t.recon), ELBOTerm('kl', lambda t: sum(t.kl.values())),
            ValueMetric(lambda: beta_now(objective), 'beta'), ELBOTerm('elbo', lambda t: t.elbo)]
-    for i,name in enumerate(columns if len(columns)>1 else ()):
-        res.append(ELBOTerm(name, lambda t, name=name: t.kl[name]))
-        if active: res.append(ValueMetric(lambda i=i: active.count(i), f'active_z{i+1}'))
+    if groups is None: groups = {o.removeprefix('kl_'): [i] for i,o in enumerate(columns if len(columns)>1 else ())}
+    for name,levels in groups.items():
+        res.append(ELBOTerm(f'kl_{name}', lambda t, levels=levels: sum(t.kl[columns[i]] for i in levels)))
+        if active: res.append(ValueMetric(lambda levels=levels: sum(map(active.count, levels)), f'active_{name}'))
     return res + [ELBOTerm(name, lambda t, name=name: t.aux[name]) for name in aux]
 
 # %% ../../nbs/train/01_metrics.ipynb #57403c68
