@@ -19,6 +19,7 @@ from ..models.distributions import *
 from ..models.priors import *
 from ..models.stages import *
 from ..models.vae import *
+from ..models.vae import levels_by_size
 from ..train.metrics import *
 from ..train.schedules import *
 from ..train.speed import *
@@ -66,6 +67,24 @@ def _plot_hist(ax, x, owner):
         ax.hist(d.flatten(), 50, range=(0, 1), density=True, histtype='step', color='k', label=f'{len(d)} test images')
     ax.set(xlabel='pixel value', ylabel='density', yscale='log', title='Pixel values')
     ax.legend()
+
+# %% ../../nbs/analyse/05_plots.ipynb #a9962abf
+@patch
+def plot_levels(self:Learner|VAE,
+    n:int=10, # Samples
+    temperature:float=1., # Scale of the deviations of what is drawn
+    save=None, # File to write
+) -> Figure:
+    "Samples, a row for each level or size of levels: drawn down to it, below that the means that it predicts"
+    model = vae_of(self)
+    if len(model.stages)<2: raise ValueError(f'plot_levels is for a model of several levels, and this has one: plot_samples')
+    z,groups = model.sample_latents(n, temperature),levels_by_size(model)
+    rows = [decoded_images(model, model.latents_below(z[levels[0]:], 0.), self) for levels in reversed(groups.values())]
+    fig,axs = draw_sheets(model.image_shape, (len(rows), n))
+    draw_sheet(axs[0,0], torch.cat(rows), n, 'Samples, drawn down to a level')
+    side = model.image_shape[1]+1
+    axs[0,0].set_yticks([side*(i+.5) for i in range(len(rows))], [*reversed(groups)])
+    return finished(fig, save)
 
 # %% ../../nbs/analyse/05_plots.ipynb #177e7f4c
 @patch

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['TopDownVAE', 'ResNetLadderVAE', 'VDVAE']
 
-# %% ../../nbs/models/11_deep.ipynb #0f03ce64
+# %% ../../nbs/models/11_deep.ipynb #08bda5b5
 import math, re, torch
 from fastcore.basics import store_attr
 from fastcore.meta import delegates
@@ -16,14 +16,14 @@ from torch.utils.checkpoint import checkpoint
 from .distributions import soft_bound
 from .stages import *
 from .stages import precision_weighted
-from .networks import Crop
+from .networks import he_init
 from .vae import *
 from .vae import checked_shape
 from .ladder import *
 from .maps import *
 from .maps import LatentConv, PadTo, map_shape
 
-# %% ../../nbs/models/11_deep.ipynb #8af1a4d8
+# %% ../../nbs/models/11_deep.ipynb #d4425441
 def bottleneck(
     n_in:int, # Channels in
     hidden:int, # Channels between
@@ -34,7 +34,7 @@ def bottleneck(
     "1 x 1, two of `size` and 1 x 1 convolutions, each after a GELU (Child 2021, figure 3)"
     def conv(i, o, s): return [nn.GELU(), nn.Conv2d(i, o, s, padding=s//2)]
     middle = [*conv(n_in, hidden, 1), *conv(hidden, hidden, size), *conv(hidden, hidden, size)]
-    return nn.Sequential(*middle, nn.GELU(), last(hidden, n_out, 1))
+    return he_init(nn.Sequential(*middle, nn.GELU(), last(hidden, n_out, 1)))
 
 class Block(nn.Module):
     "x + what a bottleneck makes of it"
@@ -56,18 +56,18 @@ class Block(nn.Module):
         y = checkpoint(self.net, x, use_reentrant=False) if forget else self.net(x)
         return x + (F.glu(y, 1) if self.gated else y)
 
-# %% ../../nbs/models/11_deep.ipynb #b90152a7
+# %% ../../nbs/models/11_deep.ipynb #58bd7c76
 class BlockNormalStage(NormalStage):
     "Gaussian maps of latents that are read by bottlenecks"
     name,exact = 'block_normal',False
     def __init__(self,
         features:tuple, # Shape of what the encoder says of an image, c x h x w
         shape:tuple, # Of z, c x h x w
-        hidden:int=None, # Channels inside the bottlenecks; None is half of the features'
+        hidden:int=None, # Channels inside the bottlenecks; None is as many as the features have
     ):
         if len(shape)!=3: raise ValueError(f'block_normal is for maps of latents, c x h x w, not {shape}')
         super().__init__(features, shape)
-        self.n_features,self.hidden,self.merge = features[0],hidden or max(features[0]//2, 1),None
+        self.n_features,self.hidden,self.merge = features[0],hidden or features[0],None
         self.from_image = LatentConv(features[0], 2*shape[0], 1)
 
     def under(self, context, merge=None):
@@ -94,20 +94,21 @@ class BlockNormalStage(NormalStage):
         mu,logvar = params.chunk(2, 1)
         return Normal(p.mean + p.stddev*mu, p.stddev*(.5*soft_bound(logvar)).exp(), validate_args=False)
 
-# %% ../../nbs/models/11_deep.ipynb #17e376b3
+# %% ../../nbs/models/11_deep.ipynb #1fdedca6
 class _Level(nn.Module):
     "Latents and what came from above, through blocks, to the size of the level below"
-    def __init__(self, z, channels, blocks, scale, up, size):
+    def __init__(self, z, channels, blocks, scale, up, size, last):
         super().__init__()
-        self.read,self.blocks,self.up,self.size = LatentConv(z, channels, 1),blocks,up,size
+        self.read,self.blocks,self.size = LatentConv(z, channels, 1),blocks,size
         with torch.no_grad(): self.read.weight *= scale
+        self.up = nn.Upsample(scale_factor=2**up) if up else nn.Identity()
+        if last is not None and up:                                            # pixels that differ want weights
+            self.up = nn.Sequential(nn.ConvTranspose2d(channels, channels, 2**up, 2**up), last)
 
     def forward(self, z, above=None):
         h = self.read(z)
         if above is not None: h = h+above
-        h = self.blocks(h)
-        if self.up: h = F.interpolate(h, scale_factor=2**self.up)
-        return h[..., :self.size[0], :self.size[1]]
+        return self.up(self.blocks(h))[..., :self.size[0], :self.size[1]]
 
 class TopDownVAE(LadderVAE):
     "Levels of maps between residual blocks; each sees all above it"
@@ -119,7 +120,7 @@ class TopDownVAE(LadderVAE):
         *,
         down:tuple=(1,0,1,0,1), # How often each level halves the one below, bottom level first; 0 keeps its size
         channels:int=32, # Of the maps between blocks
-        hidden:int=None, # Channels inside a block; None is half as many
+        hidden:int=None, # Channels inside a block; None is as many
         blocks:int|tuple=1, # Residual blocks on the way up for each level, or of each, bottom level first
         blocks_down:int=1, # Residual blocks on the way down for each level
         gated:bool=False, # Are the blocks gated?
@@ -129,7 +130,7 @@ class TopDownVAE(LadderVAE):
     ):
         image_shape,n = checked_shape(image_shape),len(down)
         store_attr('down,channels,blocks,blocks_down,gated,remember')
-        self.hidden = hidden or max(channels//2, 1)
+        self.hidden = hidden or channels
         dims,self.n_blocks = (_each(o, n, name) for o,name in ((latent_dim, 'latent_dim'), (blocks, 'blocks')))
         shapes = [image_shape]
         for d,z in zip(down, dims):
@@ -147,12 +148,12 @@ class TopDownVAE(LadderVAE):
         d = self.down[level]
         first = [] if level else [nn.Conv2d(shape[0], self.channels, 3, padding=1)]
         pool = [PadTo(2**d), nn.AvgPool2d(2**d)] if d else []
-        return nn.Sequential(*first, *pool, *self._blocks(self.n_blocks[level], level))
+        return nn.Sequential(*he_init(nn.Sequential(*first)), *pool, *self._blocks(self.n_blocks[level], level))
 
     def _decoder(self, level):
         below = (self.latent_shapes[level-1] if level else self.image_shape)[1:]
         return _Level(self.latent_shapes[level][0], self.channels, self._blocks(self.blocks_down, level), self._scale,
-                      self.down[level], below)
+                      self.down[level], below, None if level else self._blocks(1, level))
 
 def _each(o, n, name):
     if not isinstance(o, (tuple,list)): return (o,)*n
@@ -218,7 +219,7 @@ def _parsed(side, enc, dec):
     blocks = [up.get(o, 0) if f else 0 for o,f in zip(reversed(sizes), first)]
     return tuple(b-a for a,b in zip([0, *halved], halved)),tuple(blocks)
 
-# %% ../../nbs/models/11_deep.ipynb #b8f658a2
+# %% ../../nbs/models/11_deep.ipynb #ce7455d2
 class VDVAE(TopDownVAE):
     "Very deep VAE, as the strings of Child 2021 tell it"
     @delegates(TopDownVAE.__init__, but=['down', 'blocks', 'blocks_down'])
@@ -229,9 +230,11 @@ class VDVAE(TopDownVAE):
         enc:str='32d2,16x2,16d2,8x2,8d2,4x2,4d4,1x1', # Blocks on the way up
         dec:str='1x1,4m1,4x1,8m4,8x2,16m8,16x3', # Levels on the way down, coarsest first
         channels=64,
+        hidden:int=None, # Channels inside a block; None is a quarter of `channels`
         **kwargs
     ):
         self.enc,self.dec = enc,dec
         side = 2**math.ceil(math.log2(max(checked_shape(image_shape)[1:])))
         down,blocks = _parsed(side, enc, dec)
-        super().__init__(image_shape, latent_dim, down=down, blocks=blocks, channels=channels, **kwargs)
+        super().__init__(image_shape, latent_dim, down=down, blocks=blocks, channels=channels,
+                         hidden=hidden or max(channels//4, 1), **kwargs)

@@ -18,9 +18,10 @@ from fastai.data.core import DataLoaders
 from fastai.callback import schedule, tracker       # `fit_one_cycle`, `lr_find`; `SaveModelCallback` and its like
 from torch import Tensor
 from ..core import *
-from ..core import evaluating, name_of, times
+from ..core import evaluating, name_of
 from ..data.loaders import *
 from ..models.vae import *
+from ..models.vae import levels_by_size
 from ..models.likelihoods import *
 from ..models.likelihoods import BernoulliLikelihood
 from .objectives import *
@@ -297,7 +298,8 @@ def vae_learner(
     own = [SeededValidation(), ELBOHistory(), FlushDenormals(), FiniteLoss()]
     learn = VAELearner(dls, model, objective, lr=lr, opt_func=opt_func, cbs=own+L(active)+L(codes)+L(cbs), **kwargs)
     use = codes.metrics(model.stages) if codes else []
-    learn.metrics = L(elbo_metrics(learn.objective, columns, aux, active, _by_size(model, columns)))+L(use)+L(metrics)
+    groups = levels_by_size(model) if len(columns)==levels>6 else None
+    learn.metrics = L(elbo_metrics(learn.objective, columns, aux, active, groups))+L(use)+L(metrics)
     learn.precision = chosen_precision(precision, x.device)
     if type(x) is Tensor: learn.remove_cb(CastToTensor)                        # there are no subclasses to cast
     return learn
@@ -322,13 +324,5 @@ def _columns(model, objective, inputs):
         outcome = model(*(o[:2] for o in inputs), draws=objective.draws)
         terms = objective(outcome, inputs[0][:2], model.likelihood)
     return list(terms.kl),list(terms.aux)
-
-def _by_size(model, columns, most=6):
-    "Which levels share a column of the table, where there are many: those of a size; None where each has its own"
-    shapes = getattr(model, 'latent_shapes', [])
-    if not (most<len(shapes)==len(columns)): return None
-    res = {}
-    for i,s in enumerate(shapes): res.setdefault(times(s[1:]).replace(' ', '') if len(s)==3 else f'z{i+1}', []).append(i)
-    return res
 
 def _has_codes(model): return any(stage.discrete for stage in getattr(model, 'stages', ()))
