@@ -77,9 +77,11 @@ def plot_levels(self:Learner|VAE,
 ) -> Figure:
     "Samples, a row for each level or size of levels: drawn down to it, below that the means that it predicts"
     model = vae_of(self)
-    if len(model.stages)<2: raise ValueError(f'plot_levels is for a model of several levels, and this has one: plot_samples')
+    if len(model.stages)<2:
+        raise ValueError('plot_levels is for a model of several levels, and this has one: plot_samples')
     z,groups = model.sample_latents(n, temperature),levels_by_size(model)
-    rows = [decoded_images(model, model.latents_below(z[levels[0]:], 0.), self) for levels in reversed(groups.values())]
+    first = [levels[0] for levels in reversed(groups.values())]
+    rows = [decoded_images(model, model.latents_below(z[i:], 0.), self) for i in first]
     fig,axs = draw_sheets(model.image_shape, (len(rows), n))
     draw_sheet(axs[0,0], torch.cat(rows), n, 'Samples, drawn down to a level')
     side = model.image_shape[1]+1

@@ -186,8 +186,9 @@ def _layers(text, pattern, what):
     res = []
     for o in text.replace(' ', '').split(','):
         m = re.fullmatch(pattern, o)
-        if not m: raise ValueError(f'{what} is made of parts such as {dict(enc="32x11 and 32d2", dec="1x1 and 4m1")[what]}, '
-                                   f'with commas between, not {o!r}')
+        if not m:
+            parts = dict(enc='32x11 and 32d2', dec='1x1 and 4m1')[what]
+            raise ValueError(f'{what} is made of parts such as {parts}, with commas between, not {o!r}')
         res.append((int(m[1]), m[2] or 'x', int(m[3] or 1)))
     return res
 
