@@ -181,7 +181,7 @@ def _mean(q, k): return q.mean
 
 def _exact(f, *args):
     "What a stage makes of features, in float32 whatever the networks run in: a density needs the digits"
-    if not f.__self__.exact: return f(*args)
+    if not getattr(getattr(f, '__self__', None), 'exact', True): return f(*args)
     args = [full_precision(o) if isinstance(o, Tensor) else o for o in args]
     device = next((o.device.type for o in args if isinstance(o, Tensor)), None)
     if device is None: return f(*args)
