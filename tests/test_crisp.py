@@ -113,7 +113,7 @@ def test_numbers_and_pictures(kind, dls):
     latent_stats(learn)
     codes = split_codes(learn, 'test')
     kl = sum(kl.sum(1).mean() for *_,kl in codes.levels)
-    # given the means above, not draws: in `vdvae`, of five levels hardly trained, that is another number
+    # given the means above, not draws: in `vdvae`, of four levels hardly trained, that is another number
     if kind!='vdvae': assert kl.item()==pytest.approx(e.kl, abs=.3)
     ex = explore(learn, n=10)
     ex.tabs.selected_index = len(ex.levels)

@@ -31,7 +31,7 @@ def bottleneck(
     size:int=3, # Of the two kernels in the middle
     last:type=nn.Conv2d, # Class of the last convolution
 ) -> nn.Sequential:
-    "1 x 1, two of `size` and 1 x 1 convolutions, each after a GELU (Child 2021, figure 3)"
+    "1 x 1, two of `size` and 1 x 1 convolutions, each after a GELU (Child 2021)"
     def conv(i, o, s): return [nn.GELU(), nn.Conv2d(i, o, s, padding=s//2)]
     middle = [*conv(n_in, hidden, 1), *conv(hidden, hidden, size), *conv(hidden, hidden, size)]
     return he_init(nn.Sequential(*middle, nn.GELU(), last(hidden, n_out, 1)))
@@ -128,6 +128,11 @@ class TopDownVAE(LadderVAE):
         latents='block_normal',
         **kwargs
     ):
+        if not isinstance(down, (tuple,list)) or not down:
+            raise ValueError(f'down says of each level how often it halves, such as (1,0,1), not {down!r}')
+        for name,o in (('channels', channels), ('blocks_down', blocks_down)):
+            if isinstance(o, bool) or not isinstance(o, int) or o<1:
+                raise ValueError(f'{name} is a whole number from 1, not {o!r}')
         image_shape,n = checked_shape(image_shape),len(down)
         store_attr('down,channels,blocks,blocks_down,gated,remember')
         self.hidden = hidden or channels
@@ -139,8 +144,8 @@ class TopDownVAE(LadderVAE):
         super().__init__(image_shape, shapes[1:], latents=latents, **kwargs)
         self.to(memory_format=torch.channels_last)
 
-    def _blocks(self, n, level):
-        size = 3 if min(self.latent_shapes[level][1:])>2 else 1
+    def _blocks(self, n, shape):
+        size = 3 if min(shape[1:])>2 else 1
         made = [Block(self.channels, self.hidden, size, self._scale, self.gated, self.remember) for _ in range(n)]
         return nn.Sequential(*made)
 
@@ -148,12 +153,13 @@ class TopDownVAE(LadderVAE):
         d = self.down[level]
         first = [] if level else [nn.Conv2d(shape[0], self.channels, 3, padding=1)]
         pool = [PadTo(2**d), nn.AvgPool2d(2**d)] if d else []
-        return nn.Sequential(*he_init(nn.Sequential(*first)), *pool, *self._blocks(self.n_blocks[level], level))
+        return nn.Sequential(*he_init(nn.Sequential(*first)), *pool,
+                             *self._blocks(self.n_blocks[level], self.latent_shapes[level]))
 
     def _decoder(self, level):
-        below = (self.latent_shapes[level-1] if level else self.image_shape)[1:]
-        return _Level(self.latent_shapes[level][0], self.channels, self._blocks(self.blocks_down, level), self._scale,
-                      self.down[level], below, None if level else self._blocks(1, level))
+        shape,below = self.latent_shapes[level],self.latent_shapes[level-1] if level else self.image_shape
+        return _Level(shape[0], self.channels, self._blocks(self.blocks_down, shape), self._scale, self.down[level],
+                      below[1:], None if level else self._blocks(1, below))
 
 def _each(o, n, name):
     if not isinstance(o, (tuple,list)): return (o,)*n
@@ -193,21 +199,21 @@ def _layers(text, pattern, what):
     return res
 
 def _halvings(side, size):
-    n = math.log2(side/size) if size else -1
+    n = math.log2(side/size) if size else -1                                       # 0 of more halvings than there are
     if n<0 or n%1: raise ValueError(f'{size} is not {side}, the size of the padded image, halved some times')
     return int(n)
 
 def _parsed(side, enc, dec):
     "`down` and `blocks` of each level, bottom level first"
     sizes = []
-    for size,kind,n in _layers(dec, r'(\d+)(?:([xm])(\d+))?', 'dec'):
+    for size,kind,n in _layers(dec, r'([1-9]\d*)(?:([xm])([1-9]\d*))?', 'dec'):
         if kind=='m' and (not sizes or n!=sizes[-1]):
             raise ValueError(f'{size}m{n} stands on {n}, and what comes before it is {sizes[-1:] or "nothing"}')
         if kind=='x' and sizes and size!=sizes[-1]:
             raise ValueError(f'dec goes from {sizes[-1]} to {size} without {size}m{sizes[-1]}')
         sizes += [size]*(n if kind=='x' else 1)
     at,up = side,{}
-    for size,kind,n in _layers(enc, r'(\d+)(?:([xd])(\d+))?', 'enc'):
+    for size,kind,n in _layers(enc, r'([1-9]\d*)(?:([xd])([1-9]\d*))?', 'enc'):
         if size!=at: raise ValueError(f'enc is at {at} when it comes to {size}{kind}{n}')
         if kind=='d': _halvings(size, size//n); at = size//n
         up[at] = up.get(at, 0)+(n if kind=='x' else 1)
