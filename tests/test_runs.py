@@ -50,6 +50,14 @@ def test_goes_on_to_the_same_weights(broken):
     assert torch.equal(learn.model.decode(torch.ones(1,2)), load_vae(broken).decode(torch.ones(1,2)))
     assert len(list(broken.glob('checkpoint-*')))==2 and not list(broken.glob('.*tmp'))
 
+def test_goes_on_under_a_progress_bar(tmp_path, capsys):
+    "A bar that begins at an epoch far from the first"
+    run = Checkpoint(tmp_path/'run', every=14)
+    with pytest.raises(RuntimeError, match='power'): fit(learner(), 8, seed=1, cbs=FailAt(7*14), resume=run)
+    learner().fit_one_cycle(8, 1e-3, seed=1, resume=tmp_path/'run')
+    shown = capsys.readouterr().out
+    assert 'Going on' in shown and 'Epoch 8/8' in shown
+
 def test_channels_last_goes_on_to_the_same_weights(tmp_path):
     "Moments of weights whose channels lie last: a fused step reads memory from end to end"
     def conv(**kwargs): return fit(learner(ConvVAE, dict(encoder_channels=(8,), decoder_channels=(8,8,8))), 1, seed=1, **kwargs)

@@ -95,6 +95,11 @@ class _SmoothLoss:
 class DeviceProgress(ProgressCallback):
     "fastai's progress bar, which asks for the loss only when it is drawn"
     name = 'progress'
+    def before_epoch(self):
+        # a run that goes on: the bar over epochs has to begin
+        if getattr(self, 'mbar', False) and self.epoch==self.first_epoch: self.mbar.update(0)
+        super().before_epoch()
+
     def _launch_pbar(self):
         super()._launch_pbar()
         self.pbar.comment = _SmoothLoss(self.learn)
