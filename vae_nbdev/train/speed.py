@@ -96,9 +96,10 @@ class DeviceProgress(ProgressCallback):
     "fastai's progress bar, which asks for the loss only when it is drawn"
     name = 'progress'
     def before_epoch(self):
-        # a run that goes on: the bar over epochs has to begin
-        if getattr(self, 'mbar', False) and self.epoch==self.first_epoch: self.mbar.update(0)
+        goes_on = getattr(self, 'mbar', False) and 0<self.epoch==self.first_epoch
+        if goes_on: self.mbar.update(0)                                        # a bar begins there
         super().before_epoch()
+        if goes_on: self.mbar.main_bar.wait_for = 1                            # epochs it did not see were not fast
 
     def _launch_pbar(self):
         super()._launch_pbar()
