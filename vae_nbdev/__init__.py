@@ -33,6 +33,8 @@ from .train.runs import *
 from .train.learner import *
 from .train.priors import *
 from .train.steady import *
+from .train.features import *
+from .train.adversary import *
 from .analyse.tables import *
 from .analyse.components import *
 from .analyse.numbers import *

@@ -95,7 +95,8 @@ _kl,_noise = 'Adam; KL summed, not averaged','noise 0.1 for 0.001; '
 _vamp = dict(prior=dict(name='vamp', n=500))
 _other = 'another network'
 _pixels = dict(bs=64, draws=1, precision='bf16', compile=True)
-_map = dict(bs=64, lr=2e-3, precision='bf16', draws=50, args=dict(latent_dim=4, likelihood='normal', noise=.05))
+_map = dict(bs=64, lr=1e-3, precision='bf16', draws=50, cbs=(BetaWarmup,),
+            args=dict(latent_dim=4, likelihood='normal', noise=.05))
 _few_pixels = dict(name='pixelcnn', channels=16, layers=2, size=3, context=16)
 _burda = dict(source='Burda et al. 2016, table 1', full_epochs=3280,
               reduced=dict(args=dict(activation='ELU'), lr=3e-3, differs='ELU and rate, chosen on validation images'))
@@ -130,8 +131,8 @@ recipes = {
                                             latents=dict(name='vq', n=256)), metric='bpd', draws=1, bs=64, lr=1e-3,
                                   prior=dict(name='transformer', width=128, depth=4), fit=dict(epochs=4),
                                   precision='bf16'),
-    'textures-map':        Recipe(dict(source='textures'), MapVAE, None, '', 8, 100, **_map),
-    'textures-map-flow':   Recipe(dict(source='textures'), MapVAE, None, '', 8, 100, **_map,
+    'textures-map':        Recipe(dict(source='textures'), MapVAE, None, '', 16, 100, **_map),
+    'textures-map-flow':   Recipe(dict(source='textures'), MapVAE, None, '', 16, 100, **_map,
                                   prior=dict(name='flow', layers=8, hidden=256), fit=dict(epochs=20)),
     'original-mnist':      Recipe(dict(source='mnist'), DenseVAE, .0336, metric='mse', differs=_noise+_kl,
                                   args=dict(latent_dim=2, likelihood='normal', noise=.1), **_original),

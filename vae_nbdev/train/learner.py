@@ -26,7 +26,7 @@ from ..models.likelihoods import *
 from ..models.likelihoods import BernoulliLikelihood
 from .objectives import *
 from .metrics import *
-from .metrics import ActiveUnits, CodeUse, FiniteLoss, SeededValidation, elbo_metrics
+from .metrics import ActiveUnits, CodeUse, FiniteLoss, SeededValidation, bare_model, elbo_metrics
 from .schedules import *
 from .speed import *
 from .speed import DeviceProgress, DeviceRecorder, FlushDenormals, has_bfloat16, kept_memory
@@ -105,15 +105,15 @@ class VAELearner(Learner):
         super()._split(b)
         # labels, or nothing: the target is the image
         if not (len(self.yb)==1 and self.yb[0].shape==self.xb[0].shape): self.yb = self.xb[:1]
-        if not getattr(getattr(self.model, 'module', self.model), 'conditional', False): self.xb = self.xb[:1]
+        if not getattr(bare_model(self), 'conditional', False): self.xb = self.xb[:1]
 
     def _do_one_batch(self):
         with torch.autocast(self.xb[0].device.type, torch.bfloat16) if self.precision=='bf16' else nullcontext():
             outcome = self.model(*self.xb, draws=self.objective.draws)
-        self.levels = outcome.levels
-        self.pred = outcome.params,*(level.z for level in self.levels)
+        self.outcome = outcome
+        self.pred = outcome.params,*(level.z for level in outcome.levels)
         self('after_pred')
-        self.terms = self.objective(outcome, *self.yb, getattr(self.model, 'module', self.model).likelihood)
+        self.terms = self.objective(outcome, *self.yb, bare_model(self).likelihood)
         self.loss_grad = self.loss_func(self.terms)
         self.loss = self.loss_grad.detach().clone()
         self('after_loss')

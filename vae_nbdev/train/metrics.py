@@ -70,7 +70,7 @@ class ActiveUnits(Callback):
     def before_validate(self): self.n,self.kl = 0,None
     def after_loss(self):
         if self.training: return
-        model = getattr(self.learn.model, 'module', self.learn.model)
+        model = bare_model(self.learn)
         x,n = self.learn.xb[0],_n_images(self.learn)
         kls = [level.unit_kl() for level in model.encode(x)]                   # a level: B x latents
         self.sizes = [kl.shape[1] for kl in kls]
@@ -94,8 +94,8 @@ class CodeUse(Callback):
     def after_loss(self):
         if self.training: return
         n = _n_images(self.learn)
-        stages = getattr(self.learn.model, 'module', self.learn.model).stages
-        for i,(stage,level) in enumerate(zip(stages, self.learn.levels)):
+        stages = bare_model(self.learn).stages
+        for i,(stage,level) in enumerate(zip(stages, self.learn.outcome.levels)):
             if not stage.discrete: continue
             now = level.q.codes[:n].flatten().bincount(minlength=stage.n).float()
             self.counts[i] = self.counts[i]+now if i in self.counts else now
@@ -166,6 +166,10 @@ class SeededValidation(Callback):
         self._fork = None
 
 # %% ../../nbs/train/01_metrics.ipynb #5d0dea8c
+def bare_model(learn):
+    "The learner's model itself, where it is wrapped for many processes"
+    return getattr(learn.model, 'module', learn.model)
+
 def is_fit(learn):
     "Is this a training, rather than `lr_find`, `get_preds` or `validate`, which call `before_fit` too?"
     return getattr(learn, 'fitting', True) and not (hasattr(learn, 'lr_finder') or hasattr(learn, 'gather_preds'))

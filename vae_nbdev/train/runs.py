@@ -16,7 +16,7 @@ from fastai.torch_core import num_distrib
 from ..core import *
 from ..core import write_whole
 from ..models.vae import *
-from .metrics import is_fit
+from .metrics import bare_model, is_fit
 from .schedules import *
 from .speed import *
 from .speed import DeviceRecorder
@@ -140,7 +140,7 @@ class Checkpoint(Callback):
         if torch.isfinite(self.learn.loss): self._save(self.n_epoch, 0)
 
     def after_fit(self):
-        if not (self.whole and isinstance(_model(self.learn), AutoEncoder)): return
+        if not (self.whole and isinstance(bare_model(self.learn), AutoEncoder)): return
         try: save_vae(self.learn, self.path)
         except (CheckpointError, OSError) as e:
             warnings.warn(f'The run is whole, but its model is not saved for `load_vae`: {e}')
@@ -178,7 +178,7 @@ def _latest(self:Checkpoint):
     "The newest state that is whole"
     self._damaged = []
     for f in self.files:
-        try: return read_state(f, next(_model(self.learn).parameters()).device)
+        try: return read_state(f, next(bare_model(self.learn).parameters()).device)
         except (CheckpointError, OSError) as e:
             warnings.warn(f'{e}; going on from the checkpoint before it')
             self._damaged.append(f)
@@ -216,8 +216,6 @@ def _ask(self:Checkpoint, *_):
     print('\nInterrupted: finishing this step and saving. Once more stops at once.', flush=True)
 
 # %% ../../nbs/train/06_runs.ipynb #0d647e21
-def _model(learn): return getattr(learn.model, 'module', learn.model)
-
 def _lay_out(opt):
     "Moments in memory as their weights are, channels first or last: a fused step reads both from end to end"
     for p,state in getattr(opt, 'opt', opt).state.items():
@@ -227,7 +225,7 @@ def _lay_out(opt):
 @patch
 def _save(self:Checkpoint, epoch, batch):
     "The state with `epoch` whole epochs and `batch` batches of the next behind it"
-    learn,model = self.learn,_model(self.learn)
+    learn,model = self.learn,bare_model(self.learn)
     file = self.path/f'checkpoint-{self.train_iter:010d}.safetensors'
     for cb in learn.cbs:
         if isinstance(cb, DeviceRecorder): cb.finish()
@@ -269,11 +267,11 @@ def _tell(self:Checkpoint, cbs, own):
 def _resume(self:Checkpoint):
     "Weights, optimiser and place of `self.state`"
     s,learn = self.state,self.learn
-    try: _model(learn).load_state_dict(s['model']); learn.opt.load_state_dict(s['opt'])
+    try: bare_model(learn).load_state_dict(s['model']); learn.opt.load_state_dict(s['opt'])
     except (RuntimeError, KeyError, ValueError) as e:
         raise CheckpointError(f'The model or its optimiser is not what it was in {self.path}: {e}') from None
     _lay_out(learn.opt)
-    for k,p in _model(learn).named_parameters():
+    for k,p in bare_model(learn).named_parameters():
         p.grad = torch.empty_like(p).copy_(s['grads'][k]) if k in s['grads'] else None
         p.requires_grad_(k not in s['frozen'])
     if s['scaler']: learn.scaler.load_state_dict(s['scaler'])

@@ -9,7 +9,7 @@ __all__ = ['EMA', 'SkipLargeGradients']
 import torch
 from fastai.callback.core import Callback, CancelStepException
 from torch.nn.utils import clip_grad_norm_
-from .metrics import is_fit
+from .metrics import bare_model, is_fit
 
 # %% ../../nbs/train/09_steady.ipynb #f85ccbf1
 class EMA(Callback):
@@ -21,18 +21,15 @@ class EMA(Callback):
         if not 0<=decay<1: raise ValueError(f'decay is what stays of the average, from 0 to below 1, not {decay}')
         self.decay,self.average,self.updates,self.swapped = decay,None,0,False
 
-    @property
-    def _model(self): return getattr(self.learn.model, 'module', self.learn.model)
-
     def before_fit(self):
         if not is_fit(self.learn): return
-        self.average,self.updates = {k: p.detach().clone() for k,p in self._model.named_parameters()},0
+        self.average,self.updates = {k: p.detach().clone() for k,p in bare_model(self.learn).named_parameters()},0
 
     def after_step(self):
         if self.average is None: return
         self.updates += 1
         kept = min(self.decay, (1+self.updates)/(10+self.updates))
-        pairs = [(self.average[k], p.detach()) for k,p in self._model.named_parameters()]
+        pairs = [(self.average[k], p.detach()) for k,p in bare_model(self.learn).named_parameters()]
         with torch.no_grad(): torch._foreach_lerp_(*map(list, zip(*pairs)), 1-kept)
 
     def before_validate(self): self._swap(True)
@@ -41,7 +38,7 @@ class EMA(Callback):
     @torch.no_grad()
     def _swap(self, to_average):
         if self.average is None or self.swapped==to_average: return
-        for k,p in self._model.named_parameters():
+        for k,p in bare_model(self.learn).named_parameters():
             now = p.clone()
             p.copy_(self.average[k]);  self.average[k].copy_(now)
         self.swapped = to_average
