@@ -17,6 +17,7 @@ kinds = dict(vq=lambda s: small(VQVAE, 8, s, latents=vq),
              pixelladder=lambda s: SmallDenseLadderVAE(s, (4,2), likelihood=dict(name='transformer', width=16, depth=1)),
              pixelcnn=lambda s: PixelCNN(s, channels=8, layers=2),
              deep=lambda s: TopDownVAE(s, 2, down=(1,0,1), channels=8, merge='residual', remember=False),
+             biva=lambda s: BIVA(s, 2, down=(1,1), channels=8, spectral=1e-2),
              vdvae=lambda s: VDVAE(s, 2, enc='8d2,4x1,4d2', dec='2x2,4m2,4x1', channels=8, hidden=8))
 
 @pytest.fixture(scope='module')
@@ -46,6 +47,17 @@ def test_a_run_that_is_interrupted_goes_on_bit_for_bit(kind, dls, tmp_path):
     went_on = state(fit(learner(dls, kind), 3, seed=1, resume=tmp_path/'run'))
     assert all(torch.equal(whole[k], went_on[k]) for k in whole)
     assert any(not torch.equal(v, state(learner(dls, kind))[k]) for k,v in whole.items())
+
+def other_networks():
+    torch.manual_seed(0)
+    return [Perceptual(nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU())), Adversarial(start=.3, features=.1, samples=True, layers=1, width=4)]
+
+def test_a_discriminator_goes_on_bit_for_bit(dls, tmp_path):
+    whole = fit(learner(dls, 'flow', cbs=other_networks()), 3, seed=1)
+    with pytest.raises(Stop): fit(learner(dls, 'flow', cbs=other_networks()), 3, seed=1, resume=Checkpoint(tmp_path/'run', every=3), cbs=StopAt())
+    went_on = fit(learner(dls, 'flow', cbs=other_networks()), 3, seed=1, resume=tmp_path/'run')
+    for a,b in ((state(whole), state(went_on)), (whole.adversarial.net.state_dict(), went_on.adversarial.net.state_dict())): assert all(torch.equal(a[k], b[k]) for k in a)
+    assert whole.elbo_history.table.equals(went_on.elbo_history.table) and {'adversary','features','perceptual'} <= {*whole.elbo_history.table.columns}
 
 def steady(): return [EMA(.9), SkipLargeGradients()]
 

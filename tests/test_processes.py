@@ -59,10 +59,17 @@ def coded(several):
     stage = learn.model.stages[0]
     return dict(book=stage.codebook.tolist(), count=stage.count.tolist(), use=list(learn.recorder.values[-1][-2:]))
 
+def deceived(several):
+    "A model and its discriminator after two epochs"
+    adversary = Adversarial(start=0, layers=1, width=4)
+    learn = learner(SmallDenseVAE, 2, cbs=adversary)
+    with learn.no_bar(), learn.no_logging(), together(learn, several): learn.fit(2, 1e-3)
+    return [torch.cat([p.detach().flatten() for p in net.parameters()]).tolist() for net in (learn.model, adversary.net)]
+
 def measured(several):
     noisy = learner(SmallDenseVAE, 2)
     with noisy.no_bar(), together(noisy, several): validated = list(noisy.validate())
-    return dict(noisy=validated, elbo=counted(several), iwae=counted(several, objective=IWAE(2)), codes=coded(several), first=drawn(several, 1), again=drawn(several, 1), other=drawn(several, 2))
+    return dict(noisy=validated, elbo=counted(several), iwae=counted(several, objective=IWAE(2)), codes=coded(several), adversary=deceived(several), first=drawn(several, 1), again=drawn(several, 1), other=drawn(several, 2))
 
 def process(rank, folder):
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2', MASTER_ADDR='localhost', MASTER_PORT='29500')   # as `torchrun` does; the port stays unused
@@ -82,6 +89,10 @@ def results(tmp_path_factory):
     try: assert two.wait(300)==0                                               # above ten seconds on a busy machine: three processes
     finally: two.kill()
     return one,*(json.loads((folder/f'{rank}.json').read_text()) for rank in range(2))
+
+def test_processes_have_one_discriminator(results):
+    one,first,second = (o['adversary'] for o in results)
+    assert first==second and first!=one
 
 @pytest.mark.parametrize('objective', ['elbo', 'iwae'])
 def test_each_image_counts_once(objective, results):

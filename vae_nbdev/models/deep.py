@@ -94,6 +94,30 @@ class BlockNormalStage(NormalStage):
         mu,logvar = params.chunk(2, 1)
         return Normal(p.mean + p.stddev*mu, p.stddev*(.5*soft_bound(logvar)).exp(), validate_args=False)
 
+# %% ../../nbs/models/11_deep.ipynb #7133e211
+class SpectralNorms(nn.Module):
+    "The sum of the largest singular values of all convolutions, by one step of the power method at each call"
+    def __init__(self, net:nn.Module):
+        super().__init__()
+        alike = {}
+        for name,m in net.named_modules():
+            if isinstance(m, nn.Conv2d): alike.setdefault(tuple(m.weight.flatten(1).shape), []).append(name)
+        self.names = [*alike.values()]
+        for i,(shape,names) in enumerate(alike.items()):
+            self.register_buffer(f'u{i}', F.normalize(torch.randn(len(names), shape[0], 1), dim=1))
+
+    def forward(self, net):
+        there,res = dict(net.named_modules()),0.
+        with torch.autocast(self.u0.device.type, enabled=False):
+            for i,names in enumerate(self.names):
+                w,u = torch.stack([there[k].weight.flatten(1) for k in names]),getattr(self, f'u{i}')
+                with torch.no_grad():
+                    v = F.normalize(w.mT@u, dim=1)
+                    u = torch.where(v.any(1, keepdim=True), F.normalize(w@v, dim=1), u)       # weights may begin at 0
+                    if self.training: getattr(self, f'u{i}').copy_(u)
+                res = res + (u*(w@v)).sum()
+        return res
+
 # %% ../../nbs/models/11_deep.ipynb #1fdedca6
 class _Level(nn.Module):
     "Latents and what came from above, through blocks, to the size of the level below"
@@ -125,6 +149,7 @@ class TopDownVAE(LadderVAE):
         blocks_down:int=1, # Residual blocks on the way down for each level
         gated:bool=False, # Are the blocks gated?
         remember:bool=True, # Keep for the way back what is inside of blocks? False takes less memory and more time
+        spectral:float=0., # Nats in the loss for a unit of every convolution's largest singular value
         latents='block_normal',
         **kwargs
     ):
@@ -133,8 +158,9 @@ class TopDownVAE(LadderVAE):
         for name,o in (('channels', channels), ('blocks_down', blocks_down)):
             if isinstance(o, bool) or not isinstance(o, int) or o<1:
                 raise ValueError(f'{name} is a whole number from 1, not {o!r}')
+        if not spectral>=0: raise ValueError(f'spectral is 0 or more, not {spectral}')
         image_shape,n = checked_shape(image_shape),len(down)
-        store_attr('down,channels,blocks,blocks_down,gated,remember')
+        store_attr('down,channels,blocks,blocks_down,gated,remember,spectral')
         self.hidden = hidden or channels
         dims,self.n_blocks = (_each(o, n, name) for o,name in ((latent_dim, 'latent_dim'), (blocks, 'blocks')))
         shapes = [image_shape]
@@ -143,6 +169,11 @@ class TopDownVAE(LadderVAE):
         self._scale = (n*blocks_down)**-.5
         super().__init__(image_shape, shapes[1:], latents=latents, **kwargs)
         self.to(memory_format=torch.channels_last)
+        self.norms = SpectralNorms(self) if spectral else None
+
+    def _aux(self, levels, n):
+        res = super()._aux(levels, n)
+        return res | dict(spectral=(self.spectral*self.norms(self)).expand(n)) if self.spectral else res
 
     def _blocks(self, n, shape):
         size = 3 if min(shape[1:])>2 else 1
