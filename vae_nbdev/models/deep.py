@@ -18,7 +18,7 @@ from .stages import *
 from .stages import precision_weighted
 from .networks import he_init
 from .vae import *
-from .vae import _draw, _exact, _mean, checked_shape
+from .vae import checked_shape, exactly, posterior_draw, posterior_mean
 from .ladder import *
 from .maps import *
 from .maps import LatentConv, PadTo, map_shape
@@ -280,7 +280,13 @@ class VDVAE(TopDownVAE):
 # %% ../../nbs/models/11_deep.ipynb #9ab1412a
 class Drawn(Normal):
     "A Gaussian of which a draw was made before: what is above depends on it, and no KL in closed form is right"
-    def __init__(self, q, z): self.z = z; super().__init__(q.mean, q.stddev, validate_args=False)
+    def __init__(self,
+        q:Normal, # What was drawn from
+        z:torch.Tensor, # The draw
+    ):
+        self.z = z
+        super().__init__(q.mean, q.stddev, validate_args=False)
+
     def rsample(self, shape=()): return self.z.expand(*shape, *self.z.shape)
 
 @register_kl(Drawn, Normal)
@@ -316,10 +322,12 @@ class BIVA(TopDownVAE):
             for o in self.up: o.weight *= self._scale
 
     def features(self, x): return [self.encoder(self._checked(x))]                    # the rest of the way is drawn
-    def top_down(self, features, draws=1, draw=_draw, lowest=0):
+    def top_down(self, features, draws=1, draw=posterior_draw, lowest=0):
         return super().top_down(self._way_up(features[0].repeat(draws, 1, 1, 1), draw), 1, draw, lowest)
 
-    def bottom_up(self, x): return [s.posterior(h) for s,h in zip(self.stages, self._way_up(*self.features(x), _mean))]
+    def bottom_up(self, x):
+        up = self._way_up(*self.features(x), posterior_mean)
+        return [stage.posterior(h) for stage,h in zip(self.stages, up)]
 
     def _way_up(self, h, draw):
         "What each level's posterior reads, bottom level first, or has been drawn from"
@@ -328,7 +336,7 @@ class BIVA(TopDownVAE):
             h = encoder(h)
             res.append(h)
             if level%2:
-                q = _exact(self.stages[level].posterior, h)
+                q = exactly(self.stages[level].posterior, h)
                 res[-1] = Drawn(q, draw(q, 1))
                 h = h+self.up[level//2](res[-1].z)
         return res

@@ -170,15 +170,26 @@ def center(self:AutoEncoder,
     if bias.any(): return
     with torch.no_grad(): bias.copy_(params.mean((1,2)) if conv else params.flatten())
 
-# %% ../../nbs/models/05_vae.ipynb #71513ae7
-def _draw(q, k):
-    "k*B x shape"
+# %% ../../nbs/models/05_vae.ipynb #ef567372
+def posterior_draw(
+    q, # Posterior, B x shape
+    k:int, # Draws for each
+):
+    "k*B x shape, through which gradients pass"
     if q.has_rsample: return q.rsample((k,)).flatten(0, 1)
     raise TypeError(f'{type(q).__name__} has no `rsample`, through which a gradient passes: a posterior needs one')
 
-def _mean(q, k): return q.mean
+def posterior_mean(
+    q, # Posterior, B x shape
+    k:int, # Does not matter
+):
+    "The mean, where `posterior_draw` draws"
+    return q.mean
 
-def _exact(f, *args):
+def exactly(
+    f, # Method of a stage
+    *args # Its arguments
+):
     "What a stage makes of features, in float32 whatever the networks run in: a density needs the digits"
     if not getattr(getattr(f, '__self__', None), 'exact', True): return f(*args)
     args = [full_precision(o) if isinstance(o, Tensor) else o for o in args]
@@ -186,6 +197,7 @@ def _exact(f, *args):
     if device is None: return f(*args)
     with torch.autocast('cpu' if device=='meta' else device, enabled=False): return f(*args)      # meta has none
 
+# %% ../../nbs/models/05_vae.ipynb #71513ae7
 class VAE(AutoEncoder):
     "Latents, Gaussian with prior N(0, I) unless told otherwise, between `_encoder` and `_decoder` of a subclass"
     merge,sees_above = None,False # Do decoders take, behind their latents, what the decoder above made?
@@ -264,7 +276,7 @@ class VAE(AutoEncoder):
     def top_down(self,
         features:list, # From `features`
         draws:int=1, # Of all levels, for each image
-        draw=_draw, # What of a posterior goes on to the level below: function of it and of the number of draws
+        draw=posterior_draw, # What of a posterior goes on to the level below: function of it and of the number of draws
         lowest:int=0, # Level at which to stop
     ) -> tuple: # `Level`s from `lowest` up, and what is handed down to it; None to the highest
         "The way down: posterior, prior and latents of every level, each given the latents drawn above"
@@ -273,8 +285,8 @@ class VAE(AutoEncoder):
             stage,h = self.stages[level],features[level]
             if levels: context = self._down(level+1, levels[0].z, context)
             if context is not None and draws>1: h = h.repeat(draws, *[1]*(h.ndim-1))
-            p = _exact(stage.prior, context)
-            q = _exact(stage.posterior, h, context, p)
+            p = exactly(stage.prior, context)
+            q = exactly(stage.posterior, h, context, p)
             z = draw(q, draws if context is None else 1)
             levels.insert(0, Level(q, p, z))
         return levels,context
@@ -299,7 +311,7 @@ class VAE(AutoEncoder):
 
     def encode(self, x:Tensor) -> list: # Of `Level`s, bottom level first
         "Posteriors and priors for images B x C x H x W, given the means of the levels above, which are `z`"
-        return self.top_down(self.features(x), draw=_mean)[0]
+        return self.top_down(self.features(x), draw=posterior_mean)[0]
 
     def decode(self,
         latents:Tensor|list, # Of all levels, bottom level first, each n x shape or n x units; or of the lowest
@@ -315,7 +327,7 @@ class VAE(AutoEncoder):
     @inference
     def reconstruct(self, x:Tensor) -> Tensor:
         "Images B x C x H x W through the posteriors' means and the decoder"
-        return self.likelihood.mean(self._given(*self.top_down(self.features(x), draw=_mean)))
+        return self.likelihood.mean(self._given(*self.top_down(self.features(x), draw=posterior_mean)))
 
 # %% ../../nbs/models/05_vae.ipynb #a9d6f19a
 @patch
@@ -387,7 +399,7 @@ def prior_of(self:VAE,
     if isinstance(above, Tensor) or len(above)!=len(self.stages)-1-level:
         raise ValueError(f'Level {level} of {len(self.stages)}, counted from 0, needs a list of the latents of all '
                          'levels `above`, and the highest none')
-    return _exact(self.stages[level].prior, self._handed(above, level+1) if above else None)
+    return exactly(self.stages[level].prior, self._handed(above, level+1) if above else None)
 
 @patch
 def _handed(self:VAE, latents, level):
@@ -403,7 +415,7 @@ def _below(self:VAE, latents, level, draw):
     res,context = [stage.shaped(z) for stage,z in zip(self.stages[level:], latents)],None
     if level: context = self._handed(res, level)
     for l in reversed(range(level)):
-        res.insert(0, draw(_exact(self.stages[l].prior, context)))
+        res.insert(0, draw(exactly(self.stages[l].prior, context)))
         if l: context = self._down(l, res[0], context)
     return res
 
@@ -442,7 +454,7 @@ def bottom_up(self:VAE,
     x:Tensor, # B x C x H x W
 ) -> list: # Of posteriors, B x shape, bottom level first
     "What the image alone says about every level"
-    return [_exact(stage.posterior, h) for stage,h in zip(self.stages, self.features(x))]
+    return [exactly(stage.posterior, h) for stage,h in zip(self.stages, self.features(x))]
 
 # %% ../../nbs/models/05_vae.ipynb #90365665
 @patch

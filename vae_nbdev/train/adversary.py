@@ -53,7 +53,8 @@ class _Lpips(nn.Module):
     def __init__(self):
         super().__init__()
         try: from torchmetrics.functional.image.lpips import _NoTrainLpips
-        except ImportError as e: raise ImportError('LPIPS needs torchmetrics: pip install "vae_nbdev[inception]"') from e
+        except ImportError as e:
+            raise ImportError('LPIPS needs torchmetrics: pip install "vae_nbdev[inception]"') from e
         try: self.net = _NoTrainLpips(net='vgg')
         except OSError as e:
             raise OSError(f'The weights of LPIPS could not be fetched ({e}): '
@@ -76,7 +77,7 @@ class Perceptual(_Term):
         self.net,self.layers,self.weight = _Lpips() if net=='lpips' else net,layers,weight
 
     def begin(self):
-        if self.net is None: self.net = feature_net(self.learn.dls)
+        if self.net is None: self.net = feature_net(self.learn.dls, seed=7)        # no judge of what it has asked for
         x = self.learn.dls.train.one_batch()[0]
         self.net.to(x.device).eval().requires_grad_(False)
         if isinstance(self.net, _Lpips): return
