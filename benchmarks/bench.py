@@ -38,6 +38,19 @@ def measure_ladder(results, args):
     if args.compile: res['Learner, compile=True'] = training.ours(model(), images, bs, args.device, compile=True)
     show(results, 'training ladder', 'Training, DenseLadderVAE, batch 100', summary(in_turn(res, args.repeats), 'Learner'), 'images/s')
 
+def measure_deep(results, args):
+    images,bs = training.random_images(20 if args.smoke else 640),10 if args.smoke else 64
+    small = dict(channels=32, latent_dim=8)
+    models = dict(ResNetLadderVAE=training.ResNetLadderVAE, VDVAE=training.VDVAE, BIVA=training.BIVA)
+    for name,cls in models.items():
+        def model(**kwargs): return cls((1,28,28), **small, **kwargs)
+        res = {'Learner': training.ours(model(), images, bs, args.device), 'Learner, float32': training.ours(model(), images, bs, args.device, precision='fp32'),
+               'Learner, contiguous_format': training.ours(model().to(memory_format=torch.contiguous_format), images, bs, args.device),
+               'Learner, blocks made again': training.ours(model(remember=False), images, bs, args.device),
+               'our model in a bare loop': training.bare(model(), images, bs, args.device, training.fused, training.has_bfloat16(args.device), flat=False)}
+        if args.compile: res['Learner, compile=True'] = training.ours(model(), images, bs, args.device, compile=True)
+        show(results, f'training {name}', f'Training, {name}, batch {bs}', summary(in_turn(res, min(args.repeats, 5)), 'our model in a bare loop'), 'images/s')
+
 def measure_data(results, args):
     n,few,bs = (1024,256,64) if args.smoke else (60_000,6_000,256)
     with tempfile.TemporaryDirectory() as folder:
@@ -93,7 +106,7 @@ def picture(results, path):
         ax.set_title(f'{v["title"]}: {v["unit"]}, ours is 1', fontsize=9, loc='left')
     fig.savefig(path, dpi=90); plt.close(fig)
 
-measurements = dict(training=measure_training, conv=measure_conv, ladder=measure_ladder, data=measure_data, inference=measure_inference, scaling=measure_scaling, long=measure_long, alone=measure_alone)
+measurements = dict(training=measure_training, conv=measure_conv, ladder=measure_ladder, deep=measure_deep, data=measure_data, inference=measure_inference, scaling=measure_scaling, long=measure_long, alone=measure_alone)
 
 if __name__=='__main__':
     p = argparse.ArgumentParser(description=__doc__)
