@@ -22,6 +22,7 @@ from .models.maps import *
 from .models.codes import *
 from .models.autoregressive import *
 from .models.flows import *
+from .models.deep import *
 from .train.objectives import *
 from .train.metrics import *
 from .train.schedules import *
@@ -30,6 +31,7 @@ from .train.learner import *
 from .train.checkpoints import *
 from .train.runs import *
 from .train.priors import *
+from .train.steady import *
 from .analyse.tables import *
 from .analyse.numbers import *
 
@@ -134,6 +136,8 @@ recipes = {
     'textures-map':        Recipe(dict(source='textures'), MapVAE, None, '', 16, 100, **_map),
     'textures-map-flow':   Recipe(dict(source='textures'), MapVAE, None, '', 16, 100, **_map,
                                   prior=dict(name='flow', layers=8, hidden=256), fit=dict(epochs=20)),
+    'static-mnist-resnet-ladder': Recipe(_static, ResNetLadderVAE, 82.14, 'addtt/ladder-vae-pytorch', 20, 1000, draws=1,
+                                  bs=128, args=dict(latent_dim=16), lr=3e-3, cbs=(BetaWarmup, EMA), precision='bf16'),
     'original-mnist':      Recipe(dict(source='mnist'), DenseVAE, .0336, metric='mse', differs=_noise+_kl,
                                   args=dict(latent_dim=2, likelihood='normal', noise=.1), **_original),
     'original-mnist-bits': Recipe(dict(source='mnist', binarize='threshold'), DenseVAE, 124.7, metric='recon',
@@ -229,7 +233,7 @@ def vae_results(
 ):
     "Make a published result again, in PATH/NAME.json; a run that was interrupted goes on, a whole one is evaluated"
     if name=='list':
-        for k,r in recipes.items(): print(f'{k:22} {r.metric:6} {r.published or "":<8} {r.source}'.rstrip())
+        for k,r in recipes.items(): print(f'{k:26} {r.metric:6} {r.published or "":<8} {r.source}'.rstrip())
         return
     if name not in recipes: raise SystemExit(f'There is no recipe {name!r}: choose one of {", ".join(recipes)}')
     path = Path(path).expanduser()

@@ -48,13 +48,19 @@ class Block(nn.Module):
     ):
         super().__init__()
         self.gated,self.remember = gated,remember
-        self.net = bottleneck(channels, hidden, channels*(1+gated), size)
+        self.net = bottleneck(channels, hidden, channels, size)
         with torch.no_grad(): self.net[-1].weight *= scale
+        # a layer of its own: half of the channels, where these lie last, is slow to read
+        if gated: self.gate, = he_init(nn.Sequential(nn.Conv2d(hidden, channels, 1)))
 
     def forward(self, x): # B x channels x H x W
         forget = not self.remember and torch.is_grad_enabled()
-        y = checkpoint(self.net, x, use_reentrant=False) if forget else self.net(x)
-        return x + (F.glu(y, 1) if self.gated else y)
+        return x + (checkpoint(self._made, x, use_reentrant=False) if forget else self._made(x))
+
+    def _made(self, x):
+        h = self.net[:-1](x)
+        y = self.net[-1](h)
+        return y*self.gate(h).sigmoid() if self.gated else y
 
 # %% ../../nbs/models/11_deep.ipynb #58bd7c76
 class BlockNormalStage(NormalStage):
