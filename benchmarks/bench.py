@@ -49,7 +49,7 @@ def measure_deep(results, args):
                'Learner, blocks made again': training.ours(model(remember=False), images, bs, args.device),
                'our model in a bare loop': training.bare(model(), images, bs, args.device, training.fused, training.has_bfloat16(args.device), flat=False)}
         if args.compile: res['Learner, compile=True'] = training.ours(model(), images, bs, args.device, compile=True)
-        show(results, f'training {name}', f'Training, {name}, batch {bs}', summary(in_turn(res, min(args.repeats, 5)), 'our model in a bare loop'), 'images/s')
+        show(results, f'training {name}', f'Training, {name}, batch {bs}', summary(in_turn(res, min(args.repeats, 5)), 'Learner'), 'images/s')
 
 def measure_data(results, args):
     n,few,bs = (1024,256,64) if args.smoke else (60_000,6_000,256)

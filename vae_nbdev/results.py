@@ -9,6 +9,7 @@ __all__ = ['reproduce', 'vae_results', 'results_table']
 import json, math, pandas as pd, platform, time, torch, fastai
 from dataclasses import dataclass, field, replace
 from fastcore.meta import delegates
+from functools import partial
 from fastcore.script import call_parse
 from pathlib import Path
 from fastai.callback.core import Callback
@@ -137,7 +138,8 @@ recipes = {
     'textures-map-flow':   Recipe(dict(source='textures'), MapVAE, None, '', 16, 100, **_map,
                                   prior=dict(name='flow', layers=8, hidden=256), fit=dict(epochs=20)),
     'static-mnist-resnet-ladder': Recipe(_static, ResNetLadderVAE, 82.14, 'addtt/ladder-vae-pytorch', 20, 1000, draws=1,
-                                  bs=128, args=dict(latent_dim=16), lr=3e-3, cbs=(BetaWarmup, EMA), precision='bf16'),
+                                  bs=128, args=dict(latent_dim=16), lr=3e-3, precision='bf16',
+                                  cbs=(partial(BetaWarmup, by='batch'), EMA)),
     'original-mnist':      Recipe(dict(source='mnist'), DenseVAE, .0336, metric='mse', differs=_noise+_kl,
                                   args=dict(latent_dim=2, likelihood='normal', noise=.1), **_original),
     'original-mnist-bits': Recipe(dict(source='mnist', binarize='threshold'), DenseVAE, 124.7, metric='recon',

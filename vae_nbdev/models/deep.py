@@ -10,7 +10,7 @@ import math, re, torch
 from fastcore.basics import store_attr
 from fastcore.meta import delegates
 from torch import nn
-from torch.distributions import Normal, register_kl
+from torch.distributions import Normal
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 from .distributions import soft_bound
@@ -107,7 +107,9 @@ class SpectralNorms(nn.Module):
         super().__init__()
         alike = {}
         for name,m in net.named_modules():
-            if isinstance(m, nn.Conv2d): alike.setdefault(tuple(m.weight.flatten(1).shape), []).append(name)
+            if name.startswith('likelihood.'): continue                                # whose weights are masked
+            if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d)):
+                alike.setdefault(tuple(m.weight.flatten(1).shape), []).append(name)
         self.names = [*alike.values()]
         for i,(shape,names) in enumerate(alike.items()):
             self.register_buffer(f'u{i}', F.normalize(torch.randn(len(names), shape[0], 1), dim=1))
@@ -175,7 +177,13 @@ class TopDownVAE(LadderVAE):
         self._scale = (n*blocks_down)**-.5
         super().__init__(image_shape, shapes[1:], latents=latents, **kwargs)
         self.to(memory_format=torch.channels_last)
-        self.norms = SpectralNorms(self) if spectral else None
+        self._watch_norms()
+
+    def _watch_norms(self): self.norms = SpectralNorms(self) if self.spectral else None
+
+    def set_likelihood(self, *args, **kwargs):
+        super().set_likelihood(*args, **kwargs)
+        if hasattr(self, 'norms'): self._watch_norms()                         # of another head
 
     def _aux(self, levels, n):
         res = super()._aux(levels, n)
@@ -285,7 +293,8 @@ class VDVAE(TopDownVAE):
 
 # %% ../../nbs/models/11_deep.ipynb #9ab1412a
 class Drawn(Normal):
-    "A Gaussian of which a draw was made before: what is above depends on it, and no KL in closed form is right"
+    "A Gaussian of which a draw was made before: what is above depends on it, and only its draw says what it costs"
+    drawn = True
     def __init__(self,
         q:Normal, # What was drawn from
         z:torch.Tensor, # The draw
@@ -294,9 +303,6 @@ class Drawn(Normal):
         super().__init__(q.mean, q.stddev, validate_args=False)
 
     def rsample(self, shape=()): return self.z.expand(*shape, *self.z.shape)
-
-@register_kl(Drawn, Normal)
-def _no_closed_form(q, p): raise NotImplementedError
 
 class BottomUpStage(BlockNormalStage):
     "Gaussian maps of latents that only the image and what was drawn below decide"
@@ -307,7 +313,7 @@ class BottomUpStage(BlockNormalStage):
 # %% ../../nbs/models/11_deep.ipynb #7d0d0119
 class BIVA(TopDownVAE):
     "Levels of maps with two latents each, one drawn on the way up and one on the way down"
-    @delegates(TopDownVAE.__init__)
+    @delegates(TopDownVAE.__init__, but=['latents'])
     def __init__(self,
         image_shape:tuple, # C x H x W
         latent_dim:int|tuple=8, # Channels of every level's two maps, or of each level's, bottom level first
@@ -316,16 +322,18 @@ class BIVA(TopDownVAE):
         blocks:int|tuple=1, # Residual blocks on the way up for each level, or of each, bottom level first
         **kwargs
     ):
-        if isinstance(down, (tuple,list)) and len(down)<2: raise ValueError(f'BIVA has two levels or more, not {down}')
-        if 'latents' in kwargs: raise ValueError('The latents of BIVA are Gaussian: leave `latents` out')
-        n = len(down) if isinstance(down, (tuple,list)) else 0
+        if not isinstance(down, (tuple,list)) or len(down)<2:
+            raise ValueError('down says of each of two levels or more how often it halves, such as (1,0,1), '
+                             f'not {down!r}')
+        n = len(down)
         dims,blocks = (_each(o, n, name) for o,name in ((latent_dim, 'latent_dim'), (blocks, 'blocks')))
         def pairs(above, below): return tuple(o for a,b in zip(below, above) for o in (a, b))[:-1]
-        super().__init__(image_shape, pairs(dims, dims), down=pairs((0,)*n, down) if n else down,
+        super().__init__(image_shape, pairs(dims, dims), down=pairs((0,)*n, down),
                          blocks=pairs((0,)*n, blocks), latents=pairs(('bottom_up',)*n, ('block_normal',)*n), **kwargs)
         self.up = nn.ModuleList(LatentConv(s[0], self.channels, 1) for s in self.latent_shapes[1::2])
         with torch.no_grad():
             for o in self.up: o.weight *= self._scale
+        self._watch_norms()
 
     def features(self, x): return [self.encoder(self._checked(x))]                    # the rest of the way is drawn
     def top_down(self, features, draws=1, draw=posterior_draw, lowest=0):

@@ -156,8 +156,9 @@ class ContinuousBernoulliLikelihood(Likelihood):
     def mean(self, params):
         small = params.clamp(-.5, .5)
         series = .5 + small/12 - small**3/720 + small**5/30240
-        large = params.where(params.abs()>.5, torch.ones_like(params))
-        return torch.where(params.abs()>.5, 1/(1-torch.exp(-large)) - 1/large, series)
+        a = params.abs().clamp(min=.5)
+        below = 1/a + torch.exp(-a)/torch.expm1(-a)                            # of -a, with a gradient however large
+        return torch.where(params.abs()>.5, torch.where(params<0, below, 1-below), series)
     def sample(self, params):
         a = params.abs().clamp(min=1e-3)
         # by the quantile function of exp(-a x) on [0, 1]

@@ -37,8 +37,8 @@ class Level:
     def kl(self,
         sampled:bool=False, # As the draws have it, even where there is a closed form?
     ) -> Tensor: # k*B
-        "KL(q || p) in nats, in closed form where there is one, else log q(z|x) - log p(z)"
-        closed = None if sampled else closed_kl(self.q, self.p)
+        "KL(q || p) in nats, in closed form where there is one and p knows nothing of z, else log q(z|x) - log p(z)"
+        closed = None if sampled or getattr(self.q, 'drawn', False) else closed_kl(self.q, self.p)
         if closed is None: return self.log_q()-self.log_p()
         return closed.flatten(1).sum(1).repeat(len(self.z)//len(closed))
 

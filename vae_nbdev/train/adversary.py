@@ -10,38 +10,58 @@ import torch
 from contextlib import nullcontext
 from fastai.callback.core import Callback
 from fastai.learner import ValueMetric
+from fastai.torch_core import num_distrib
 from torch import nn, Tensor
 from torch.nn.utils.parametrizations import spectral_norm
 from ..core import *
+from ..core import evaluating
 from ..data.images import as_colour
 from ..models.vae import *
 from .objectives import *
 from .metrics import *
-from .metrics import ELBOTerm, bare_model
+from .metrics import ELBOTerm, bare_model, is_fit
 from .features import *
 
 # %% ../../nbs/train/11_adversary.ipynb #49584d0e
 class _Term(Callback):
     "Terms for every image that are no part of the bound, each with a column"
-    order,names = -50,()
+    order,names,arguments,net = -50,(),(),None
     def before_fit(self):
-        if not bare_model(self.learn).likelihood.expected:
+        # `lr_find` and predictions are of the bound alone, and a validation makes no network
+        learn = self.learn
+        self.active = is_fit(learn) or (self.net is not None and not hasattr(learn, 'lr_finder')
+                                        and not hasattr(learn, 'gather_preds'))
+        if not self.active: return
+        model = bare_model(learn)
+        if not model.likelihood.expected:
             raise ValueError(f'{type(self).__name__} looks at the expected image, and a likelihood that is a network '
                              'gives none: take another likelihood')
-        self.begin()
+        self.begin(model)
+        self.net.to(next(model.parameters()).device)
         self.columns = [*(ELBOTerm(name, lambda t, name=name: t.aux[name]) for name in self.names), *self.more()]
-        self.learn.metrics = self.learn.metrics+self.columns
+        learn.metrics = learn.metrics+self.columns
 
     def after_fit(self):
         mine = {id(o) for o in getattr(self, 'columns', ())}
         self.learn.metrics = self.learn.metrics.filter(lambda o: id(o) not in mine)
 
-    def begin(self): pass
+    def after_pred(self):
+        if not self.active: return
+        aux,x = self.learn.outcome.aux,self.learn.yb[0]
+        made = bare_model(self.learn).likelihood.mean(self.learn.outcome.params[:len(x)])  # of the first draw
+        for name,term in zip(self.names, self.terms(x, made), strict=True):
+            if name in aux: raise ValueError(f'There are two terms {name!r}: keep one of the callbacks that give them')
+            aux[name] = term
+
+    def described(self):
+        "What must not change while a run is interrupted"
+        return {k: getattr(self, k) for k in self.arguments}
+
     def more(self): return []
-    def images(self):
-        "What was given, and the expected image of the first draw"
-        x,out = self.learn.yb[0],self.learn.outcome
-        return x,bare_model(self.learn).likelihood.mean(out.params[:len(x)])
+
+def _whole(name, v, low):
+    if isinstance(v, bool) or not isinstance(v, int) or v<low:
+        raise ValueError(f'{name} is a whole number from {low}, not {v!r}')
 
 # %% ../../nbs/train/11_adversary.ipynb #13e7fcb5
 def _unit(f):
@@ -65,7 +85,8 @@ class _Lpips(nn.Module):
 # %% ../../nbs/train/11_adversary.ipynb #cdab618b
 class Perceptual(_Term):
     "Distance of images and reconstructions in the features of a frozen network (Johnson et al. 2016)"
-    names,not_kept = ('perceptual',),'net'
+    names,arguments = ('perceptual',),('layers','weight')
+    not_kept = 'net',*arguments
     def __init__(self,
         net:nn.Module|str=None, # Takes the model's images; 'lpips'; None trains a `feature_net` of the loaders' images
         layers:list=None, # Names of its modules whose outputs are compared; None is all ReLUs
@@ -73,13 +94,14 @@ class Perceptual(_Term):
     ):
         if net is not None and net!='lpips' and not isinstance(net, nn.Module):
             raise TypeError(f"net is a module, 'lpips' or None, not {net!r}")
+        if layers is not None and not isinstance(layers, (tuple,list)):
+            raise TypeError(f'layers is a list of names, not {layers!r}')
         if not weight>0: raise ValueError(f'weight is above 0, not {weight}')
         self.net,self.layers,self.weight = _Lpips() if net=='lpips' else net,layers,weight
 
-    def begin(self):
+    def begin(self, model):
         if self.net is None: self.net = feature_net(self.learn.dls, seed=7)        # no judge of what it has asked for
-        x = self.learn.dls.train.one_batch()[0]
-        self.net.to(x.device).eval().requires_grad_(False)
+        self.net.eval().requires_grad_(False)
         if isinstance(self.net, _Lpips): return
         there = dict(self.net.named_modules())
         if self.layers is None: self.layers = [k for k,m in there.items() if isinstance(m, nn.ReLU)]
@@ -106,10 +128,9 @@ class Perceptual(_Term):
         "Of images in features"
         if isinstance(self.net, _Lpips): return self.net(x, y)
         pairs = zip(self.features(x), self.features(y))
-        return sum((_unit(a)-_unit(b)).square().sum(1).flatten(1).mean(1) if a.ndim>2
-                   else (_unit(a)-_unit(b)).square().sum(1) for a,b in pairs)
+        return sum((_unit(a)-_unit(b)).square().sum(1).view(len(x), -1).mean(1) for a,b in pairs)
 
-    def after_pred(self): self.learn.outcome.aux['perceptual'] = self.weight*self.distance(*self.images())
+    def terms(self, x, made): return [self.weight*self.distance(x, made)]
 
 # %% ../../nbs/train/11_adversary.ipynb #53ec414c
 class PatchDiscriminator(nn.Module):
@@ -133,19 +154,15 @@ class PatchDiscriminator(nn.Module):
         return self.last(h),h
 
 # %% ../../nbs/train/11_adversary.ipynb #e75f8280
-def _each_process(tensors, f):
-    "Let `f` make tensors alike where several processes train together"
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        for t in tensors: f(t)
-
 def _mean(t): torch.distributed.all_reduce(t); t /= torch.distributed.get_world_size()
 
 class Adversarial(_Term):
     "A discriminator that learns beside the model, which learns to deceive it (Larsen et al. 2016, Esser et al. 2021)"
-    names = ('adversary',)
+    arguments = 'weight','start','features','samples','lr','width','layers'
+    not_kept = arguments
     def __init__(self,
         weight:float=.5, # Of its gradient at the last layer, where that of the pixels' cost counts 1
-        start:float=.2, # Share of the training before the model is asked to deceive it
+        start:float=.2, # Share of a fit before the model is asked to deceive it
         features:float=0., # Weight of half the squared difference in its last hidden layer, in nats
         samples:bool=False, # Does it see images drawn from the prior too?
         lr:float=None, # Learning rate of the discriminator; None is that of the model, as it is at each step
@@ -156,61 +173,72 @@ class Adversarial(_Term):
             raise ValueError(f'weight and features are 0 or more, and one of them above, not {weight} and {features}')
         if not 0<=start<1: raise ValueError(f'start is a share of the training, from 0 to below 1, not {start}')
         if lr is not None and not lr>0: raise ValueError(f'lr is above 0, or None, not {lr}')
+        _whole('width', width, 1); _whole('layers', layers, 1)
         self.weight,self.start,self.features,self.samples = weight,start,features,samples
-        self.lr,self.width,self.layers,self.scale,self.told,self.late = lr,width,layers,1.,.5,not start
+        self.lr,self.width,self.layers = lr,width,layers
+        self.scale,self.late,self.right,self.seen = 1.,not start,0.,0
         self.net = self.optimizer = None
-        if features: self.names = 'adversary','features'
+        self.names = ('adversary', 'features') if features else ('adversary',)
 
-    def begin(self):
-        model = bare_model(self.learn)
-        if self.net is not None: return
-        if min(model.image_shape[1:])<2**(self.layers+1):
-            raise ValueError(f'Images of {model.image_shape[1:]} cannot be halved {self.layers} times and have '
+    def begin(self, model):
+        channels,*size = model.image_shape
+        if self.net is not None:
+            if self.net.body[0].in_channels==channels: return
+            raise ValueError('This discriminator has learned from images of other channels: make another `Adversarial`')
+        if min(size)<2**(self.layers+1):
+            raise ValueError(f'Images of {size[0]} x {size[1]} cannot be halved {self.layers} times and have '
                              'patches left: take fewer layers')
         if self.samples and not hasattr(model, 'sample_latents'):
             raise ValueError(f'{type(model).__name__} has no prior to draw samples from: leave out samples')
-        self.net = PatchDiscriminator(model.image_shape[0], self.width, self.layers)
-        self.net.to(next(model.parameters()).device)
-        _each_process(self.net.state_dict().values(), lambda t: torch.distributed.broadcast(t, 0))
-        self.optimizer = torch.optim.Adam(self.net.parameters(), betas=(.5,.9))
+        if not self._last(model):
+            raise ValueError('The last layer is frozen, and its gradients say how much an adversary counts: '
+                             'unfreeze it')
+        with fork_rng(model):
+            torch.manual_seed(0)
+            self.net = PatchDiscriminator(channels, self.width, self.layers)       # alike in all processes
+        self.optimizer = torch.optim.Adam(self.net.to(next(model.parameters()).device).parameters(), betas=(.5,.9))
 
-    def more(self): return [ValueMetric(lambda: float(self.told), 'told')]
+    def more(self): return [ValueMetric(lambda: float(self.right/max(self.seen, 1)), 'told')]
+    def before_train(self): self.right,self.seen = 0.,0
 
-    def after_pred(self):
-        x,y = self.images()
-        made = [y]
+    def terms(self, x, made):
+        made = [made]
         if self.samples:
             model = bare_model(self.learn)
             with nullcontext() if self.training else fork_rng(model): z = model.sample_latents(len(x))
             made.append(model.likelihood.mean(model.decode(z)))
+        self.net.train(self.training)
         if self.training:
             self.late = self.learn.pct_train>=self.start
             self._learn(x, [o.detach() for o in made])
+        if not self.late: return [x.new_zeros(len(x)) for _ in self.names]
         self.net.requires_grad_(False)                                         # images have gradients, not its weights
-        scores = sum(-self.net(o)[0].flatten(1).mean(1) for o in made)/len(made)
-        if self.training and self.late and self.weight: self.scale = self._balance(x, scores)
-        aux = self.learn.outcome.aux
-        aux['adversary'] = self.weight*self.late*self.scale*scores
-        if self.features:
-            a,b = self.net(x)[1],self.net(y)[1]
-            aux['features'] = self.late*self.features*(a-b).square().flatten(1).sum(1)/2
+        scores,hidden = zip(*map(self.net, made))
+        deceive = sum(-o.flatten(1).mean(1) for o in scores)/len(made)
+        if self.training and self.weight: self.scale = self._balance(x, deceive)
+        res = [self.weight*self.scale*deceive]
+        if self.features: res.append(self.features*(self.net(x)[1]-hidden[0]).square().flatten(1).sum(1)/2)
         self.net.requires_grad_(True)
+        return res
 
     def _learn(self, x, made):
         "A step of the discriminator, by the hinge loss"
         real,fake = self.net(x)[0],torch.cat([self.net(o)[0] for o in made])
         self.optimizer.zero_grad()
         ((1-real).relu().mean()+(1+fake).relu().mean()).backward()
-        _each_process((p.grad for p in self.net.parameters()), _mean)
+        if num_distrib()>1:
+            for p in self.net.parameters(): _mean(p.grad)
         for g in self.optimizer.param_groups: g['lr'] = self.lr or self.learn.opt.hypers[-1]['lr']
         self.optimizer.step()
-        right = ((real>0).float().mean()+(fake<0).float().mean()).detach()/2
-        self.told = .98*self.told+.02*right
+        self.right = self.right+((real>0).float().mean()+(fake<0).float().mean()).detach()/2
+        self.seen += 1
 
-    def _balance(self, x, scores):
-        "How many times as long as that of `scores` the gradient of the pixels' cost is, at the last layer"
+    def _last(self, model): return [p for p in model.head.parameters() if p.ndim>1 and p.requires_grad]
+
+    def _balance(self, x, deceive):
+        "How many times as long as that of `deceive` the gradient of the pixels' cost is, at the last layer"
         model = bare_model(self.learn)
-        last = next(p for p in model.head.parameters() if p.ndim>1)
-        cost = pixel_cost(self.learn.outcome, x, model.likelihood)
-        a,b = (torch.autograd.grad(o.mean(), last, retain_graph=True)[0].norm() for o in (cost, scores))
-        return (a/(b+1e-4)).clamp(max=1e4)
+        with evaluating(model.likelihood): cost = pixel_cost(self.learn.outcome, x, model.likelihood)
+        last = self._last(model)[0]
+        a,b = (torch.autograd.grad(o.mean(), last, retain_graph=True)[0].norm() for o in (cost, deceive))
+        return a/(b+1e-8)

@@ -63,8 +63,9 @@ def _check_known(learn):
 def _watch_rightly(cb):
     "fastai takes what grows to be better, unless its name holds 'loss' or 'error'"
     if cb.comp is not np.greater: return                                       # said by the user
-    if cb.monitor=='recon': cb.comp,cb.min_delta = np.less,-cb.min_delta
-    elif cb.monitor in ('beta', 'kl') or cb.monitor.startswith('kl_'):
+    if cb.monitor in ('recon', 'perceptual', 'features', 'spectral') or cb.monitor.startswith('commitment'):
+        cb.comp,cb.min_delta = np.less,-cb.min_delta
+    elif cb.monitor in ('beta', 'kl', 'adversary', 'told') or cb.monitor.startswith('kl_'):
         raise ValueError(f"More of {cb.monitor} is neither better nor worse: let {type(cb).__name__} watch "
                          "'elbo' or 'recon', or give comp=np.less")
 
@@ -189,11 +190,11 @@ def fit(self:VAELearner,
     # what a process draws is its own
     if num_distrib()>1: set_seed(torch.randint(2**31, ()).item() + rank_distrib())
     cbs = _with_run(cbs, resume)
-    self.fitting = True
+    self.fitting,metrics = True,self.metrics
     try:
         with kept_memory(next(self.model.parameters()).device): Learner.fit(self, n_epoch, lr, wd, cbs=cbs, **kwargs)
     finally:
-        self.fitting,self.first_epoch,self.skip = False,0,None
+        self.fitting,self.first_epoch,self.skip,self.metrics = False,0,None,metrics
         for cb in (*self.cbs, *cbs):
             if hasattr(type(cb), 'finish'): cb.finish()                        # however the fit ended
 

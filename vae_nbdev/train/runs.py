@@ -63,7 +63,8 @@ def _description(learn):
     tfms = getattr(getattr(dl, 'after_batch', None), 'fs', ())
     opt = getattr(learn.opt, 'opt', learn.opt)
     steps = [getattr(f, '__name__', str(f)) for f in L(getattr(opt, 'cbs', ())).map(_called)]
-    res = dict(**_made_of(learn.model),
+    terms = {cb.name: cb.described() for cb in learn.cbs if hasattr(cb, 'described')}     # that add to the loss
+    res = dict(**_made_of(learn.model), **dict(terms=terms) if terms else {},
                precision=getattr(learn, 'precision', 'fp32'),
                objective=_settings(learn.objective),
                data=getattr(learn.dls, 'config', None),
