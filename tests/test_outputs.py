@@ -24,7 +24,7 @@ def test_results_are_those_of_the_files():
     stored = ''.join(''.join(o['data'].get('text/markdown', '')) for o in outputs('results.ipynb') if 'data' in o)
     for f in (root/'nbs/tutorials/results').glob('*.json'):
         r = json.loads(f.read_text())
-        assert re.search(rf"\| {r['name']} \|.* {r['ours']:.{4 if r['metric']=='mse' else 2}f} \|", stored), f"{r['name']} has another value: run nbs/results.ipynb"
+        assert re.search(rf"\| {r['name']} \|.* {r['ours']:,.{4 if r['metric']=='mse' else 2}f} \|", stored), f"{r['name']} has another value: run nbs/results.ipynb"
 
 def test_tables_are_rounded_by_the_names_of_columns():
     assert [decimals(o) for o in ('elbo', 'kl_z1', 'elbo_se', 'bits', 'pca_mse', 'train_loss')]==[1, 1, 2, 3, 4, 1]
