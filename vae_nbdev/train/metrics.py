@@ -15,6 +15,11 @@ from fastai.torch_core import rank_distrib
 from ..core import *
 from .objectives import *
 
+# %% ../../nbs/train/01_metrics.ipynb #ffa9e2be
+def bare_model(learn):
+    "The learner's model itself, where it is wrapped for many processes"
+    return getattr(learn.model, 'module', learn.model)
+
 # %% ../../nbs/train/01_metrics.ipynb #1fa54dae
 def _n_images(learn):
     "How many images of the batch count; those that come after are there only to make the parts of all processes equal"
@@ -166,10 +171,6 @@ class SeededValidation(Callback):
         self._fork = None
 
 # %% ../../nbs/train/01_metrics.ipynb #5d0dea8c
-def bare_model(learn):
-    "The learner's model itself, where it is wrapped for many processes"
-    return getattr(learn.model, 'module', learn.model)
-
 def is_fit(learn):
     "Is this a training, rather than `lr_find`, `get_preds` or `validate`, which call `before_fit` too?"
     return getattr(learn, 'fitting', True) and not (hasattr(learn, 'lr_finder') or hasattr(learn, 'gather_preds'))
