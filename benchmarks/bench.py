@@ -19,37 +19,33 @@ def measure_training(results, args):
         res = summary(in_turn(training.contenders(name, bs, n, args.device, args.compile), args.repeats), 'Learner')
         show(results, key, f'Training, {name} network, batch {bs}', res, 'images/s')
 
+def beside_a_loop(model, images, bs, args, **others):
+    "Our learner in both precisions, what `others` name, and the same network in a bare loop; `model` makes it"
+    res = {'Learner': training.ours(model(), images, bs, args.device), 'Learner, float32': training.ours(model(), images, bs, args.device, precision='fp32'),
+           **{f'Learner, {name}': training.ours(net, images, bs, args.device) for name,net in others.items()},
+           'our model in a bare loop': training.bare(model(), images, bs, args.device, training.fused, training.has_bfloat16(args.device), flat=False)}
+    if args.compile: res['Learner, compile=True'] = training.ours(model(), images, bs, args.device, compile=True)
+    return res
+
 def measure_conv(results, args):
     images,bs = training.random_images(20 if args.smoke else 300),10 if args.smoke else 100
-    models = dict(ConvVAE=training.ConvVAE, SmallConvVAE=training.SmallConvVAE)
-    for name,cls in models.items():
-        other = torch.contiguous_format if name=='ConvVAE' else torch.channels_last
-        res = {'Learner': training.ours(cls((1,28,28)), images, bs, args.device), 'Learner, float32': training.ours(cls((1,28,28)), images, bs, args.device, precision='fp32'),
-               f'Learner, {other}'.replace('torch.', ''): training.ours(cls((1,28,28)).to(memory_format=other), images, bs, args.device),
-               'our model in a bare loop': training.bare(cls((1,28,28)), images, bs, args.device, training.fused, training.has_bfloat16(args.device), flat=False)}
-        if args.compile: res['Learner, compile=True'] = training.ours(cls((1,28,28)), images, bs, args.device, compile=True)
-        show(results, f'training {name}', f'Training, {name}, batch {bs}', summary(in_turn(res, min(args.repeats, 5))), 'images/s')
+    for cls,other in ((training.ConvVAE, 'contiguous_format'), (training.SmallConvVAE, 'channels_last')):
+        def model(): return cls((1,28,28))
+        res = beside_a_loop(model, images, bs, args, **{other: model().to(memory_format=getattr(torch, other))})
+        show(results, f'training {cls.__name__}', f'Training, {cls.__name__}, batch {bs}', summary(in_turn(res, min(args.repeats, 5))), 'images/s')
 
 def measure_ladder(results, args):
     images,bs = training.random_images(20 if args.smoke else 10_000),10 if args.smoke else 100
     def model(): return training.DenseLadderVAE((1,28,28), latent_dims=(32,8))
-    res = {'Learner': training.ours(model(), images, bs, args.device), 'Learner, float32': training.ours(model(), images, bs, args.device, precision='fp32'),
-           'our model in a bare loop': training.bare(model(), images, bs, args.device, training.fused, training.has_bfloat16(args.device), flat=False)}
-    if args.compile: res['Learner, compile=True'] = training.ours(model(), images, bs, args.device, compile=True)
-    show(results, 'training ladder', 'Training, DenseLadderVAE, batch 100', summary(in_turn(res, args.repeats), 'Learner'), 'images/s')
+    show(results, 'training ladder', 'Training, DenseLadderVAE, batch 100', summary(in_turn(beside_a_loop(model, images, bs, args), args.repeats), 'Learner'), 'images/s')
 
 def measure_deep(results, args):
     images,bs = training.random_images(20 if args.smoke else 640),10 if args.smoke else 64
-    small = dict(channels=32, latent_dim=8)
-    models = dict(ResNetLadderVAE=training.ResNetLadderVAE, VDVAE=training.VDVAE, BIVA=training.BIVA)
-    for name,cls in models.items():
-        def model(**kwargs): return cls((1,28,28), **small, **kwargs)
-        res = {'Learner': training.ours(model(), images, bs, args.device), 'Learner, float32': training.ours(model(), images, bs, args.device, precision='fp32'),
-               'Learner, contiguous_format': training.ours(model().to(memory_format=torch.contiguous_format), images, bs, args.device),
-               'Learner, blocks made again': training.ours(model(remember=False), images, bs, args.device),
-               'our model in a bare loop': training.bare(model(), images, bs, args.device, training.fused, training.has_bfloat16(args.device), flat=False)}
-        if args.compile: res['Learner, compile=True'] = training.ours(model(), images, bs, args.device, compile=True)
-        show(results, f'training {name}', f'Training, {name}, batch {bs}', summary(in_turn(res, min(args.repeats, 5)), 'Learner'), 'images/s')
+    for cls in (training.ResNetLadderVAE, training.VDVAE, training.BIVA):
+        def model(**kwargs): return cls((1,28,28), 8, channels=32, **kwargs)
+        others = {'contiguous_format': model().to(memory_format=torch.contiguous_format), 'blocks made again': model(remember=False)}
+        res = beside_a_loop(model, images, bs, args, **others)
+        show(results, f'training {cls.__name__}', f'Training, {cls.__name__}, batch {bs}', summary(in_turn(res, min(args.repeats, 5)), 'Learner'), 'images/s')
 
 def measure_data(results, args):
     n,few,bs = (1024,256,64) if args.smoke else (60_000,6_000,256)

@@ -82,6 +82,16 @@ def times(shape):
     "A shape in writing: 5 x 28 x 28"
     return ' x '.join(map(str, shape))
 
+# %% ../nbs/core.ipynb #3c43b094
+def check_whole(
+    name:str, # Of the argument, for the message
+    v, # What was given for it
+    least:int=1, # The smallest that will do
+):
+    "Raise `ValueError` unless `v` is a whole number from `least`"
+    if isinstance(v, bool) or not isinstance(v, int) or v<least:
+        raise ValueError(f'{name} is a whole number from {least}, not {v!r}')
+
 # %% ../nbs/core.ipynb #2e38ad80
 def _own_inits(cls):
     "The constructors of a class and of those it inherits from, as they were written"

@@ -13,6 +13,7 @@ from torch import nn
 from torch.distributions import Normal
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
+from ..core import check_whole
 from .distributions import soft_bound
 from .stages import *
 from .stages import precision_weighted
@@ -163,9 +164,8 @@ class TopDownVAE(LadderVAE):
     ):
         if not isinstance(down, (tuple,list)) or not down:
             raise ValueError(f'down says of each level how often it halves, such as (1,0,1), not {down!r}')
-        for name,o in (('channels', channels), ('blocks_down', blocks_down)):
-            if isinstance(o, bool) or not isinstance(o, int) or o<1:
-                raise ValueError(f'{name} is a whole number from 1, not {o!r}')
+        check_whole('channels', channels)
+        check_whole('blocks_down', blocks_down)
         if not spectral>=0: raise ValueError(f'spectral is 0 or more, not {spectral}')
         image_shape,n = checked_shape(image_shape),len(down)
         store_attr('down,channels,blocks,blocks_down,gated,remember,spectral')
@@ -223,8 +223,7 @@ class ResNetLadderVAE(TopDownVAE):
         gated=True,
         **kwargs
     ):
-        if isinstance(levels, bool) or not isinstance(levels, int) or levels<1:
-            raise ValueError(f'levels is a whole number from 1, not {levels!r}')
+        check_whole('levels', levels)
         self.levels = levels
         n = min(levels, max(1, math.ceil(math.log2(min(checked_shape(image_shape)[1:])/4))))
         halved = [math.ceil(i*n/levels) for i in range(levels+1)]
@@ -330,10 +329,12 @@ class BIVA(TopDownVAE):
         def pairs(above, below): return tuple(o for a,b in zip(below, above) for o in (a, b))[:-1]
         super().__init__(image_shape, pairs(dims, dims), down=pairs((0,)*n, down),
                          blocks=pairs((0,)*n, blocks), latents=pairs(('bottom_up',)*n, ('block_normal',)*n), **kwargs)
+
+    def _build(self):
+        super()._build()
         self.up = nn.ModuleList(LatentConv(s[0], self.channels, 1) for s in self.latent_shapes[1::2])
         with torch.no_grad():
             for o in self.up: o.weight *= self._scale
-        self._watch_norms()
 
     def features(self, x): return [self.encoder(self._checked(x))]                    # the rest of the way is drawn
     def top_down(self, features, draws=1, draw=posterior_draw, lowest=0):

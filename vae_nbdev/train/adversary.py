@@ -14,7 +14,7 @@ from fastai.torch_core import num_distrib
 from torch import nn, Tensor
 from torch.nn.utils.parametrizations import spectral_norm
 from ..core import *
-from ..core import evaluating
+from ..core import check_whole, evaluating
 from ..data.images import as_colour
 from ..models.vae import *
 from .objectives import *
@@ -58,10 +58,6 @@ class _Term(Callback):
         return {k: getattr(self, k) for k in self.arguments}
 
     def more(self): return []
-
-def _whole(name, v, low):
-    if isinstance(v, bool) or not isinstance(v, int) or v<low:
-        raise ValueError(f'{name} is a whole number from {low}, not {v!r}')
 
 # %% ../../nbs/train/11_adversary.ipynb #13e7fcb5
 def _unit(f):
@@ -173,7 +169,7 @@ class Adversarial(_Term):
             raise ValueError(f'weight and features are 0 or more, and one of them above, not {weight} and {features}')
         if not 0<=start<1: raise ValueError(f'start is a share of the training, from 0 to below 1, not {start}')
         if lr is not None and not lr>0: raise ValueError(f'lr is above 0, or None, not {lr}')
-        _whole('width', width, 1); _whole('layers', layers, 1)
+        check_whole('width', width); check_whole('layers', layers)
         self.weight,self.start,self.features,self.samples = weight,start,features,samples
         self.lr,self.width,self.layers = lr,width,layers
         self.scale,self.late,self.right,self.seen = 1.,not start,0.,0

@@ -17,7 +17,7 @@ from fastcore.all import L
 from fastprogress.fastprogress import progress_bar
 from torch import nn, Tensor
 from ..core import *
-from ..core import checksum, evaluating
+from ..core import check_whole, checksum, evaluating
 from ..data.loaders import *
 from ..data.loaders import image_batches
 from ..models.stages import *
@@ -129,9 +129,8 @@ def _checked(learn, epochs, draws, level):
     if not isinstance(learn, Learner) or not isinstance(model, VAE) or not len(model.stages):
         raise TypeError(f'fit_prior wants a learner whose model has latents, not {type(learn).__name__} '
                         f'of {type(model).__name__}')
-    for name,o,least in (('epochs', epochs, 0), ('draws', draws, 1)):
-        if isinstance(o, bool) or not isinstance(o, int) or o<least:
-            raise ValueError(f'{name} is a whole number from {least}, not {o!r}')
+    check_whole('epochs', epochs, 0)
+    check_whole('draws', draws)
     return model,model._level(level)
 
 def _learner(model, level, train, valid, bs, precision, cbs):
