@@ -329,12 +329,10 @@ class BIVA(TopDownVAE):
         def pairs(above, below): return tuple(o for a,b in zip(below, above) for o in (a, b))[:-1]
         super().__init__(image_shape, pairs(dims, dims), down=pairs((0,)*n, down),
                          blocks=pairs((0,)*n, blocks), latents=pairs(('bottom_up',)*n, ('block_normal',)*n), **kwargs)
-
-    def _build(self):
-        super()._build()
         self.up = nn.ModuleList(LatentConv(s[0], self.channels, 1) for s in self.latent_shapes[1::2])
         with torch.no_grad():
             for o in self.up: o.weight *= self._scale
+        self._watch_norms()
 
     def features(self, x): return [self.encoder(self._checked(x))]                    # the rest of the way is drawn
     def top_down(self, features, draws=1, draw=posterior_draw, lowest=0):
