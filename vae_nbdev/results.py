@@ -98,6 +98,7 @@ _kl,_noise = 'Adam; KL summed, not averaged','noise 0.1 for 0.001; '
 _vamp = dict(prior=dict(name='vamp', n=500))
 _other = 'another network'
 _pixels = dict(bs=64, draws=1, precision='bf16', compile=True)
+_deep = dict(bs=128, draws=1, precision='bf16')
 _map = dict(bs=64, lr=1e-3, precision='bf16', draws=50, cbs=(BetaWarmup,),
             args=dict(latent_dim=4, likelihood='normal', noise=.05))
 _few_pixels = dict(name='pixelcnn', channels=16, layers=2, size=3, context=16)
@@ -137,9 +138,14 @@ recipes = {
     'textures-map':        Recipe(dict(source='textures'), MapVAE, None, '', 16, 100, **_map),
     'textures-map-flow':   Recipe(dict(source='textures'), MapVAE, None, '', 16, 100, **_map,
                                   prior=dict(name='flow', layers=8, hidden=256), fit=dict(epochs=20)),
-    'static-mnist-resnet-ladder': Recipe(_static, ResNetLadderVAE, 82.14, 'addtt/ladder-vae-pytorch', 20, 1000, draws=1,
-                                  bs=128, args=dict(latent_dim=16), lr=3e-3, precision='bf16',
-                                  cbs=(partial(BetaWarmup, by='batch'), EMA)),
+    'static-mnist-resnet-ladder': Recipe(_static, ResNetLadderVAE, 82.14, 'addtt/ladder-vae-pytorch', 16, 1000,
+                                  args=dict(latent_dim=16), lr=3e-3, cbs=(partial(BetaWarmup, by='batch'), EMA),
+                                  **_deep),
+    'mnist-vdvae':         Recipe(_dynamic, VDVAE, 80.72, 'pytorch-generative, VD-VAE', 9, 457,
+                                  args=dict(latent_dim=8), lr=2e-3,
+                                  cbs=(partial(BetaWarmup, .1, by='batch'), EMA, SkipLargeGradients), **_deep,
+                                  reduced=dict(args=dict(latent_dim=8, channels=48, enc='32d2,16,16d2,8,8d2,4,4d4,1',
+                                                         dec='1,4m1,4,8m4,8,16m8,16'))),
     'original-mnist':      Recipe(dict(source='mnist'), DenseVAE, .0336, metric='mse', differs=_noise+_kl,
                                   args=dict(latent_dim=2, likelihood='normal', noise=.1), **_original),
     'original-mnist-bits': Recipe(dict(source='mnist', binarize='threshold'), DenseVAE, 124.7, metric='recon',
