@@ -33,8 +33,11 @@ from .train.checkpoints import *
 from .train.runs import *
 from .train.priors import *
 from .train.steady import *
+from .train.features import *
+from .train.adversary import *
 from .analyse.tables import *
 from .analyse.numbers import *
+from .analyse.quality import *
 
 # %% ../nbs/results.ipynb #72a9d2c2
 def _layers(activation, *widths, first=nn.Linear):
@@ -76,7 +79,7 @@ class Recipe:
     full_epochs:int # Of the full budget
     args:dict = field(default_factory=dict) # For the model
     objective:Objective = None # For `vae_learner`
-    metric:str = 'nll' # 'nll': -log p(x), 'recon': -log p(x|z), nats; 'bpd': -log p(x) in bits per dimension; 'mse'
+    metric:str = 'nll' # 'nll': -log p(x), 'recon': -log p(x|z), nats; 'bpd': -log p(x) in bits per dimension; 'mse'; 'fid' of samples
     draws:int = 5000 # For each test image, where log p(x) is asked for
     precision:str = 'fp32' # Of the networks: see `vae_learner`
     compile:bool = False # The networks, with `torch.compile`
@@ -98,6 +101,9 @@ _kl,_noise = 'Adam; KL summed, not averaged','noise 0.1 for 0.001; '
 _vamp = dict(prior=dict(name='vamp', n=500))
 _other = 'another network'
 _pixels = dict(bs=64, draws=1, precision='bf16', compile=True)
+_grey = dict(source='fashion_mnist')
+_fid = dict(metric='fid', lr=1e-3, cbs=(BetaWarmup,), args=dict(latent_dim=32, likelihood='normal', noise=.1))
+_steady = partial(BetaWarmup, .1, by='batch'),EMA,SkipLargeGradients
 _deep = dict(bs=128, draws=1, precision='bf16')
 _map = dict(bs=64, lr=1e-3, precision='bf16', draws=50, cbs=(BetaWarmup,),
             args=dict(latent_dim=4, likelihood='normal', noise=.05))
@@ -139,13 +145,19 @@ recipes = {
     'textures-map-flow':   Recipe(dict(source='textures'), MapVAE, None, '', 16, 100, **_map,
                                   prior=dict(name='flow', layers=8, hidden=256), fit=dict(epochs=20)),
     'static-mnist-resnet-ladder': Recipe(_static, ResNetLadderVAE, 82.14, 'addtt/ladder-vae-pytorch', 16, 1000,
-                                  args=dict(latent_dim=16), lr=3e-3, cbs=(partial(BetaWarmup, by='batch'), EMA),
-                                  **_deep),
+                                  args=dict(latent_dim=16), lr=3e-3, cbs=_steady, **_deep),
     'mnist-vdvae':         Recipe(_dynamic, VDVAE, 80.72, 'pytorch-generative, VD-VAE', 9, 457,
                                   args=dict(latent_dim=8), lr=2e-3,
-                                  cbs=(partial(BetaWarmup, .1, by='batch'), EMA, SkipLargeGradients), **_deep,
+                                  cbs=_steady, **_deep,
                                   reduced=dict(args=dict(latent_dim=8, channels=48, enc='32d2,16,16d2,8,8d2,4,4d4,1',
                                                          dec='1,4m1,4,8m4,8,16m8,16'))),
+    'static-mnist-biva':   Recipe(_static, BIVA, 80.60, 'Maaløe et al. 2019, table 3', 12, 1000, args=dict(latent_dim=8),
+                                  lr=2e-3, cbs=_steady, **_deep,
+                                  differs='three levels for six; one draw'),
+    'fashion-dense':       Recipe(_grey, DenseVAE, None, '', 15, 100, **_fid),
+    'fashion-perceptual':  Recipe(_grey, DenseVAE, None, '', 15, 100, **_fid | dict(cbs=(BetaWarmup, Perceptual))),
+    'fashion-vae-gan':     Recipe(_grey, DenseVAE, None, '', 15, 100, **_fid | dict(cbs=(BetaWarmup,
+                                  partial(Adversarial, features=1., samples=True)))),
     'original-mnist':      Recipe(dict(source='mnist'), DenseVAE, .0336, metric='mse', differs=_noise+_kl,
                                   args=dict(latent_dim=2, likelihood='normal', noise=.1), **_original),
     'original-mnist-bits': Recipe(dict(source='mnist', binarize='threshold'), DenseVAE, 124.7, metric='recon',
@@ -216,9 +228,11 @@ def reproduce(
     dls = image_dls(**r.data, bs=r.bs, steps=r.steps)
     learn,minutes = trained(r, dls, epochs, seed, run)
     e = evaluate(learn, 'test', k=k if r.metric in ('nll', 'bpd') else None, n=n, seed=seed).iloc[0]
+    distance = sample_quality(learn, seed=seed).fid['samples'] if r.metric=='fid' else None
     ours,se = {'nll': (-e.get('log_px', math.nan), e.get('log_px_se')),
                'bpd': (e.get('bpd'), e.get('log_px_se', math.nan)/(math.prod(dls.image_shape)*math.log(2))),
                'mse': (e.get('mse'), None),
+               'fid': (distance, None),
                'recon': (e.recon, None)}[r.metric]
     return dict(name=name, metric=r.metric, ours=ours, se=se, published=r.published, source=r.source,
                 differs=r.differs, elbo=e.elbo, ess=e.get('ess'), epochs=epochs, full_epochs=r.full_epochs,
