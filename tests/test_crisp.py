@@ -187,6 +187,20 @@ def test_compiled(kind, dls):
     a,b = (l.elbo_history.table.recon.iloc[0] for l in (plain, compiled))
     assert a==pytest.approx(b, rel=1e-2)
 
+@pytest.mark.slow
+def test_forty_levels_train_in_bfloat16():
+    "Minutes: 2,000 steps"
+    torch.manual_seed(0)
+    dls = image_dls('digits', bs=50, binarize='threshold', steps=500)
+    model = VDVAE(dls.image_shape, 2, enc='8d2,4x2,4d2,2x2,2d2', dec='1,2m1,2x9,4m2,4x28', channels=16, hidden=16)
+    assert len(model.stages)==40
+    learn = vae_learner(dls, model, precision='bf16', cbs=[EMA(.99), SkipLargeGradients(), BetaWarmup(.25, by='batch')])
+    with learn.no_bar(), learn.no_logging(): learn.fit(4, 3e-3)
+    table = learn.elbo_history.table
+    valid = table[table.split=='valid']
+    assert table.loss.notna().all() and learn.skip_large_gradients.skipped<20
+    assert valid.loss.iloc[-1]==valid.loss.min()<20                             # a coin for each pixel costs 25 nats
+
 def test_a_decoder_that_sees_above_is_exported_with_all_it_sees(dls, tmp_path):
     ort = pytest.importorskip('onnxruntime')
     torch.manual_seed(0)

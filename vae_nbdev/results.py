@@ -79,7 +79,7 @@ class Recipe:
     full_epochs:int # Of the full budget
     args:dict = field(default_factory=dict) # For the model
     objective:Objective = None # For `vae_learner`
-    metric:str = 'nll' # 'nll': -log p(x), 'recon': -log p(x|z), nats; 'bpd': -log p(x) in bits per dimension; 'mse'; 'fid' of samples
+    metric:str = 'nll' # 'nll': -log p(x), 'recon': -log p(x|z), nats; 'bpd': bits per dimension; 'mse'; 'fid'
     draws:int = 5000 # For each test image, where log p(x) is asked for
     precision:str = 'fp32' # Of the networks: see `vae_learner`
     compile:bool = False # The networks, with `torch.compile`
@@ -151,7 +151,7 @@ recipes = {
                                   cbs=_steady, **_deep,
                                   reduced=dict(args=dict(latent_dim=8, channels=48, enc='32d2,16,16d2,8,8d2,4,4d4,1',
                                                          dec='1,4m1,4,8m4,8,16m8,16'))),
-    'static-mnist-biva':   Recipe(_static, BIVA, 80.60, 'Maaløe et al. 2019, table 3', 12, 1000, args=dict(latent_dim=8),
+    'static-mnist-biva':   Recipe(_static, BIVA, 80.60, 'Maaløe et al. 2019', 12, 1000, args=dict(latent_dim=8),
                                   lr=2e-3, cbs=_steady, **_deep,
                                   differs='three levels for six; one draw'),
     'fashion-dense':       Recipe(_grey, DenseVAE, None, '', 15, 100, **_fid),
