@@ -10,7 +10,6 @@ import json, sys, time, matplotlib.pyplot as plt, torch
 from pathlib import Path
 from .data.loaders import *
 from .models.vae import *
-from .models.networks import *
 from .models.maps import *
 from .train.metrics import *
 from .train.schedules import *
@@ -19,30 +18,25 @@ from .train.learner import *
 from .train.priors import *
 from .train.checkpoints import *
 from .analyse.numbers import *
-from .analyse.drawing import *
 from .analyse.drawing import decoded_images, draw_sheet, draw_sheets, finished, viewed_images
 from .analyse.plots import *
 
 # %% ../nbs/demo.ipynb #3524221e
 def _pictures(learners, path, n=10):
-    "What each model makes of test images, and what each draws"
-    one = next(iter(learners.values()))
-    x = one.dls.valid.one_batch()[0][:n]
-    shape,shown = one.model.image_shape,viewed_images(one.dls, x)
-    fig,axs = draw_sheets(shape, (2, n), len(learners))
-    for ax,(name,learn) in zip(axs[:,0], learners.items()):
-        r = learn.model.reconstruct(x)
-        title = f'{name}: test images, reconstructions below (MSE of these {n}: {(x-r).square().mean():.4f})'
-        draw_sheet(ax, torch.cat([shown, viewed_images(one.dls, r)]), n, title)
-    finished(fig, path/'reconstructions.png')
-    fig,axs = draw_sheets(shape, (2, n), len(learners)+1)
-    draw_sheet(axs[0,0], viewed_images(one.dls, one.dls.valid.one_batch()[0][:2*n]), n, 'Test images')
-    for ax,(name,learn) in zip(axs[1:,0], learners.items()):
-        z = learn.model.sample_latents(2*n)
-        draw_sheet(ax, decoded_images(learn.model, z, learn), n, f'{name}: samples')
-    finished(fig, path/'samples.png')
-    one = learners['MapVAE']
-    one.plot_losses(save=path/'loss.png')
+    "Test images and what each model makes of them, and what each draws"
+    dls = learners['MapVAE'].dls
+    x = dls.valid.one_batch()[0][:2*n]
+    made,drawn = {'Test images': viewed_images(dls, x[:n])},{'Test images': viewed_images(dls, x)}
+    for name,learn in learners.items():
+        r = learn.model.reconstruct(x[:n])
+        mse = (x[:n]-r).square().mean()
+        made[f'{name}: reconstructions (MSE of these {n}: {mse:.4f})'] = viewed_images(dls, r)
+        drawn[f'{name}: samples'] = decoded_images(learn.model, learn.model.sample_latents(2*n), learn)
+    for file,images in (('reconstructions', made), ('samples', drawn)):
+        fig,axs = draw_sheets(dls.image_shape, (len(images['Test images'])//n, n), len(images))
+        for ax,(title,x) in zip(axs[:,0], images.items()): draw_sheet(ax, x, n, title)
+        finished(fig, path/f'{file}.png')
+    learners['MapVAE'].plot_losses(save=path/'loss.png')
 
 # %% ../nbs/demo.ipynb #ee193fc3
 def run_demo(

@@ -150,10 +150,11 @@ recipes = {
                                   args=dict(latent_dim=8), lr=2e-3,
                                   cbs=_steady, **_deep,
                                   reduced=dict(args=dict(latent_dim=8, channels=48, enc='32d2,16,16d2,8,8d2,4,4d4,1',
-                                                         dec='1,4m1,4,8m4,8,16m8,16'))),
+                                                         dec='1,4m1,4,8m4,8,16m8,16'),
+                                               differs='seven levels; one draw')),
     'static-mnist-biva':   Recipe(_static, BIVA, 80.60, 'Maaløe et al. 2019', 12, 1000, args=dict(latent_dim=8),
                                   lr=2e-3, cbs=_steady, **_deep,
-                                  differs='three levels for six; one draw'),
+                                  differs='three levels of maps for six; one draw'),
     'fashion-dense':       Recipe(_grey, DenseVAE, None, '', 15, 100, **_fid),
     'fashion-perceptual':  Recipe(_grey, DenseVAE, None, '', 15, 100, **_fid | dict(cbs=(BetaWarmup, Perceptual))),
     'fashion-vae-gan':     Recipe(_grey, DenseVAE, None, '', 15, 100, **_fid | dict(cbs=(BetaWarmup,
@@ -228,7 +229,7 @@ def reproduce(
     dls = image_dls(**r.data, bs=r.bs, steps=r.steps)
     learn,minutes = trained(r, dls, epochs, seed, run)
     e = evaluate(learn, 'test', k=k if r.metric in ('nll', 'bpd') else None, n=n, seed=seed).iloc[0]
-    distance = sample_quality(learn, seed=seed).fid['samples'] if r.metric=='fid' else None
+    distance = sample_quality(learn, n=n or 5000, seed=seed).fid['samples'] if r.metric=='fid' else None
     ours,se = {'nll': (-e.get('log_px', math.nan), e.get('log_px_se')),
                'bpd': (e.get('bpd'), e.get('log_px_se', math.nan)/(math.prod(dls.image_shape)*math.log(2))),
                'mse': (e.get('mse'), None),
