@@ -5,7 +5,7 @@ import nbformat, pytest
 from nbclient import NotebookClient
 
 nbs = sorted((Path(__file__).parents[1]/'nbs/tutorials').glob('*.ipynb'))
-needs = {'01_mnist': 'mnist.npz', '02_fashion': 'fashion_mnist.npz', '03_cifar10': 'cifar10.npz', '07_ladder': 'mnist.npz', '08_texture_ladder': 'textures_42000_28px.pkl', '09_cifar10_ladder': 'cifar10.npz', '11_objectives': 'mnist.npz', '14_deeper': 'mnist.npz'}
+needs = {'01_mnist': 'mnist.npz', '02_fashion': 'fashion_mnist.npz', '03_cifar10': 'cifar10.npz', '07_ladder': 'mnist.npz', '08_texture_ladder': 'textures_42000_28px.pkl', '09_cifar10_ladder': 'cifar10.npz', '11_objectives': 'mnist.npz', '13_crispness': 'cifar10.npz', '14_deeper': 'mnist.npz'}
 
 @pytest.mark.slow
 @pytest.mark.parametrize('path', nbs, ids=lambda p: p.stem)
